@@ -1,0 +1,39 @@
+"""What the owner is told."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class AlertKind(StrEnum):
+    """Why somebody's phone rings."""
+
+    FILL = "fill"
+    REFUSED = "refused"
+    SETTLEMENT = "settlement"
+    RUN_FAILED = "run-failed"
+    SKIPPED = "skipped"
+    TRADING_STATE = "trading-state"
+    DAILY_REPORT = "daily-report"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One message; plain text, escaped by the channel that carries it."""
+
+    kind: AlertKind
+    dedupe_key: str
+    """A second alert with the same key is never stored."""
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxAlert:
+    """An alert that waits for delivery."""
+
+    id: int
+    alert: Alert
+    attempts: int
+    """Failed deliveries so far."""
+    created_at: datetime
