@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from polybot.domain.books import OrderBook
 from polybot.domain.markets import ConditionId, MarketWindow
 from polybot.domain.orders import DecisionKey, OrderId, RiskCheck
 from polybot.domain.signals import Direction
@@ -34,6 +35,17 @@ class BookSummary:
     spread: Decimal | None
     ask_depth_usdc: Decimal
     """What all asks up to the limit price would cost [USDC]."""
+
+
+def summarise_book(book: OrderBook, *, limit_price: Decimal | None) -> BookSummary:
+    """Return what the card needs of a book; depth counts asks up to ``limit_price``."""
+    reachable = (a for a in book.asks if limit_price is not None and a.price <= limit_price)
+    return BookSummary(
+        best_bid=book.best_bid,
+        best_ask=book.best_ask,
+        spread=book.spread,
+        ask_depth_usdc=sum((ask.price * ask.size for ask in reachable), Decimal(0)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,97 @@
+"""What every flow does around its steps: when was it due, who is it, what if it breaks."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from polybot.adapters.logs import setup_logging
+from polybot.alerts import run_failed_alert
+from prefect import get_client
+from prefect.runtime import flow_run as current_run
+
+from polybot.bootstrap import Bot, open_bot
+from polybot.config import load_settings
+from polybot.domain.decisions import RunRecord
+from polybot.domain.modes import Mode
+
+log = structlog.get_logger(__name__)
+
+# A sandbox whose clock is this close to the real one runs in real time, so Prefect's schedule
+# speaks of the same instants.
+_SAME_TIME = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One flow run: the open bot, and when the run was due on the venue's clock."""
+
+    bot: Bot
+    name: str
+    due: datetime
+
+
+@asynccontextmanager
+async def open_run(flow_name: str, scheduled_at: datetime | None) -> AsyncIterator[Run]:
+    """Open the bot for a flow run, record the run, and alert if it breaks.
+
+    Args:
+        flow_name: As the status page shows it.
+        scheduled_at: When the run was due; ``None`` takes Prefect's scheduled start, so that a
+            late or early run still works on the window it was scheduled for.
+    """
+    settings = load_settings()
+    setup_logging(settings.home)
+    async with open_bot(settings) as bot:
+        started_at = await bot.clock.now()
+        record = RunRecord(
+            run_id=str(current_run.id),
+            flow=flow_name,
+            name=str(current_run.name),
+            state="running",
+            started_at=started_at,
+            ended_at=None,
+            note="",
+        )
+        bot.ledger.record_run(record)
+        try:
+            due = _due_at(scheduled_at, bot.mode, started_at)
+            yield Run(bot=bot, name=record.name, due=due)
+        except BaseException as problem:
+            note = f"{type(problem).__name__}: {problem}"[:300]
+            await _record_failure(bot, record, note)
+            raise
+        bot.ledger.record_run(replace(record, state="completed", ended_at=await bot.clock.now()))
+
+
+async def label_run(run: Run, *, name: str, tags: Iterable[str] = ()) -> None:
+    """Name and tag the run in Prefect's UI by what it turned out to work on."""
+    async with get_client() as client:
+        await client.update_flow_run(
+            current_run.id, name=name, tags={*current_run.tags, str(run.bot.mode), *tags}
+        )
+
+
+def raise_first(results: Sequence[object]) -> None:
+    """Raise the first exception among gathered results, after all of them have ended."""
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def _record_failure(bot: Bot, record: RunRecord, note: str) -> None:
+    ended_at = await bot.clock.now()
+    bot.ledger.record_run(replace(record, state="failed", ended_at=ended_at, note=note))
+    alert = run_failed_alert(record.flow, note, at=ended_at, mode=bot.mode)
+    bot.ledger.add_alert(alert, at=ended_at)
+    log.error("run failed", flow=record.flow, run=record.name, problem=note)
+
+
+def _due_at(scheduled_at: datetime | None, mode: Mode, now: datetime) -> datetime:
+    if scheduled_at is not None:
+        return scheduled_at if scheduled_at.tzinfo else scheduled_at.replace(tzinfo=UTC)
+    scheduled: datetime = current_run.scheduled_start_time or now
+    if mode is Mode.SANDBOX and abs(scheduled - now) > _SAME_TIME:
+        return now
+    return scheduled.astimezone(UTC)

@@ -1,0 +1,25 @@
+"""Every minute: learn the fate of open orders, settle what has ended, send what waits."""
+
+from datetime import datetime
+
+from prefect import flow
+
+from flows.run import open_run
+from tasks.notify import notify
+from tasks.settle import close_abandoned, mark_positions, reconcile_orders, settle_windows
+
+
+@flow(name="settle", retries=0, persist_result=False)
+async def settle(scheduled_at: datetime | None = None) -> None:
+    """Bring the books in line with what the venue says.
+
+    Args:
+        scheduled_at: When this run was due (UTC); default: Prefect's scheduled start.
+    """
+    async with open_run("settle", scheduled_at) as run:
+        await run.bot.clock.sleep_until(run.due)
+        await reconcile_orders(run.bot)
+        await close_abandoned(run.bot)
+        await mark_positions(run.bot)
+        await settle_windows(run.bot)
+        await notify(run.bot)

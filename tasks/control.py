@@ -1,0 +1,31 @@
+"""The operator's switch."""
+
+from typing import Literal
+
+from polybot.alerts import trading_state_alert
+from prefect import task
+
+from polybot.bootstrap import Bot
+from polybot.domain.accounts import TradingStateChange
+from polybot.domain.modes import TradingState
+from tasks.policies import MONEY
+
+STATES = {
+    "halt": TradingState.HALTED,
+    "reduce": TradingState.REDUCING,
+    "resume": TradingState.ACTIVE,
+}
+
+
+@task(name="control", **MONEY)
+async def change_trading_state(
+    bot: Bot, action: Literal["halt", "reduce", "resume"], *, reason: str, by: str
+) -> TradingStateChange:
+    """Record the new trading state together with the alert about it."""
+    if not reason.strip():
+        raise ValueError(f"say why you {action}: the reason must not be empty")
+    change = TradingStateChange(
+        state=STATES[action], reason=reason.strip(), by=by, changed_at=await bot.clock.now()
+    )
+    bot.ledger.set_trading_state(change, alert=trading_state_alert(change, mode=bot.mode))
+    return change

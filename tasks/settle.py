@@ -1,0 +1,51 @@
+"""Bringing the books in line with what the venue says."""
+
+from polybot.alerts import recorded_fill_alert, settlement_alert
+from polybot.execution import ReconcileResult, reconcile
+from prefect import task
+
+from polybot.bootstrap import Bot
+from polybot.domain.decisions import Decision
+from polybot.settlement import (
+    SettlementRound,
+    close_abandoned_decisions,
+    mark_open_positions,
+    settle_ended_windows,
+)
+from tasks.policies import MONEY, READ, WRITE
+
+
+@task(name="reconcile", **MONEY)
+async def reconcile_orders(bot: Bot) -> ReconcileResult:
+    """Learn what became of every order whose fate is open."""
+    return await reconcile(
+        bot.ledger,
+        bot.exchange,
+        bot.clock,
+        alert_for=lambda fill, record: recorded_fill_alert(fill, record, mode=bot.mode),
+    )
+
+
+@task(name="close abandoned decisions", **WRITE)
+async def close_abandoned(bot: Bot) -> tuple[Decision, ...]:
+    """Record a skip for windows whose run ended without deciding."""
+    return close_abandoned_decisions(
+        bot.ledger, at=await bot.clock.now(), max_lateness_s=bot.settings.timing.max_lateness_s
+    )
+
+
+@task(name="mark positions", **READ)
+async def mark_positions(bot: Bot) -> tuple[str, ...]:
+    """Record the bid of every held token whose window still runs."""
+    return await mark_open_positions(bot.ledger, bot.market_data, at=await bot.clock.now())
+
+
+@task(name="settle windows", **MONEY)
+async def settle_windows(bot: Bot) -> SettlementRound:
+    """Pay out every held window that the venue has resolved."""
+    return await settle_ended_windows(
+        bot.ledger,
+        bot.market_data,
+        at=await bot.clock.now(),
+        alert_for=lambda settlement: settlement_alert(settlement, mode=bot.mode),
+    )
