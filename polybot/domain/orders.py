@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NewType
 
-from polybot.domain.markets import Market, Outcome, OutcomeTokenId
+from polybot.domain.markets import FeeSchedule, Market, Outcome, OutcomeTokenId
 from polybot.domain.money import ZERO_USDC, Price, Shares, Usdc, usdc_up
 
 OrderId = NewType("OrderId", str)
@@ -60,6 +60,17 @@ class FillStatus(StrEnum):
     FAILED = "FAILED"
 
 
+def max_buy_fee(budget_usdc: Usdc, schedule: FeeSchedule) -> Usdc:
+    """Return the most that spending a budget can be charged on top of it [USDC].
+
+    ``size × rate × (p(1−p))^n`` is at most ``cost × rate`` at any price; a cent covers the
+    rounding of up to a thousand fills.
+    """
+    if schedule.rate == 0:
+        return ZERO_USDC
+    return usdc_up(budget_usdc * schedule.rate + Decimal("0.01"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What the strategy wants to trade, before risk has seen it.
@@ -108,14 +119,10 @@ class Order:
 
     @property
     def max_fee_usdc(self) -> Usdc:
-        """The most a BUY can be charged on top of its cost [USDC]; a SELL's fee comes off proceeds.
-
-        ``size × rate × (p(1−p))^n`` is at most ``cost × rate`` at any price; a cent covers the
-        rounding of up to a thousand fills.
-        """
-        if self.side is Side.SELL or self.market.fees.rate == 0:
+        """The most a BUY is charged on top of its cost [USDC]; a SELL's fee is in its proceeds."""
+        if self.side is Side.SELL:
             return ZERO_USDC
-        return usdc_up(self.budget_usdc * self.market.fees.rate + Decimal("0.01"))
+        return max_buy_fee(self.budget_usdc, self.market.fees)
 
     @property
     def max_outlay_usdc(self) -> Usdc:
