@@ -3,12 +3,38 @@
 Pure functions from records to Markdown; nothing here reads a clock, a file or a database.
 """
 
-from polybot.reports.cards import decision_card, trend_card
+from polybot.reports.cards import average_price, decision_card, headline, trend_card
+from polybot.reports.chart import equity_chart
+from polybot.reports.daily import daily_report
 from polybot.reports.markdown import escape_markdown, plain_text
+from polybot.reports.metrics import (
+    DaySummary,
+    MarketResult,
+    TradeMetrics,
+    equity_points,
+    market_results,
+    max_drawdown,
+    realised_pnl,
+    summarise_day,
+    trade_metrics,
+)
 
 __all__ = [
+    "DaySummary",
+    "MarketResult",
+    "TradeMetrics",
+    "average_price",
+    "daily_report",
     "decision_card",
+    "equity_chart",
+    "equity_points",
     "escape_markdown",
+    "headline",
+    "market_results",
+    "max_drawdown",
     "plain_text",
+    "realised_pnl",
+    "summarise_day",
+    "trade_metrics",
     "trend_card",
 ]
