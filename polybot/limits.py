@@ -153,7 +153,8 @@ def _day_checks(
 ) -> tuple[RiskCheck, ...]:
     is_sale = demand.side is Side.SELL
     today = now.astimezone(UTC).date()
-    if totals.day != today and not is_sale:
+    # A later day is fine: another process opened it a moment ago.
+    if totals.day < today and not is_sale:
         detail = f"the day's counters are of {totals.day}, today is {today}"
         return (_result("trades-per-day", False, detail), _result("daily-loss", False, detail))
     count = totals.day_trade_count + 1

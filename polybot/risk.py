@@ -12,9 +12,8 @@ from typing import Final
 
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.books import OrderBook
-from polybot.domain.decisions import BookSummary
 from polybot.domain.markets import Market
-from polybot.domain.matching import depth_usdc, fee_of, match_taker
+from polybot.domain.matching import fee_of, match_taker
 from polybot.domain.money import (
     MICRO,
     Price,
@@ -39,7 +38,7 @@ from polybot.domain.orders import (
 from polybot.domain.signals import Signal
 from polybot.limits import Demand, RiskLimits, check_account, demand_of, ledger_checks
 
-__all__ = ["RiskLimits", "assess", "ledger_checks", "summarise_book"]
+__all__ = ["RiskLimits", "assess", "ledger_checks"]
 
 # The venue takes market BUY budgets in whole cents and computes their shares to four decimals.
 BUDGET_STEP: Final = Decimal("0.01")
@@ -92,17 +91,6 @@ def assess(
         reason = "; ".join(dict.fromkeys(failed))
         return RefusedOrder(reason=reason, checks=checks, order=order, expected=expected)
     return ApprovedOrder(order=order, checks=checks, expected=expected)
-
-
-def summarise_book(market: Market, book: OrderBook, limits: RiskLimits) -> BookSummary:
-    """Return what the decision's record keeps of a book; no depth where there is no midpoint."""
-    limit_price = _limit_price(market, book, limits)
-    return BookSummary(
-        best_bid=book.best_bid,
-        best_ask=book.best_ask,
-        spread=book.spread,
-        ask_depth_usdc=depth_usdc(book.asks, limit_price or Decimal(0)),
-    )
 
 
 # Sizing ---------------------------------------------------------------------------------------

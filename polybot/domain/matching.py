@@ -65,12 +65,6 @@ def fee_of(matches: tuple[Match, ...], schedule: FeeSchedule) -> Usdc:
     return Usdc(sum((taker_fee(match.size, match.price, schedule) for match in matches), Decimal()))
 
 
-def depth_usdc(levels: tuple[BookLevel, ...], limit_price: Decimal) -> Usdc:
-    """Return what all asks up to a price, inclusive, would cost [USDC]."""
-    within = (level.price * level.size for level in levels if level.price <= limit_price)
-    return usdc_up(sum(within, Decimal()))
-
-
 def _levels_within(order: Order, book: OrderBook) -> tuple[BookLevel, ...]:
     if order.side is Side.BUY:
         return tuple(level for level in book.asks if level.price <= order.limit_price)
