@@ -5,7 +5,7 @@ Pure functions from records to Markdown; nothing here reads a clock, a file or a
 
 from polybot.reports.cards import average_price, decision_card, headline, trend_card
 from polybot.reports.chart import equity_chart
-from polybot.reports.daily import daily_report
+from polybot.reports.daily import DailyReport, build_daily_report
 from polybot.reports.markdown import escape_markdown, plain_text
 from polybot.reports.metrics import (
     DaySummary,
@@ -20,11 +20,12 @@ from polybot.reports.metrics import (
 )
 
 __all__ = [
+    "DailyReport",
     "DaySummary",
     "MarketResult",
     "TradeMetrics",
     "average_price",
-    "daily_report",
+    "build_daily_report",
     "decision_card",
     "equity_chart",
     "equity_points",

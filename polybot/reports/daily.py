@@ -1,11 +1,12 @@
 """The daily report: one UTC day in a table, its trades, and the equity since the beginning."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, date
 from decimal import Decimal
 from typing import Final
 
-from polybot.domain.accounts import AccountTotals, TradeLogKind, TradeLogRow
+from polybot.domain.accounts import AccountTotals, Settlement, TradeLogKind, TradeLogRow
 from polybot.domain.decisions import Decision
 from polybot.domain.modes import Mode
 from polybot.reports.chart import equity_chart
@@ -25,31 +26,41 @@ _MOST_ROWS: Final = 200
 _MOST_REASONS: Final = 10
 
 
-def daily_report(
-    *,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailyReport:
+    """One UTC day, as a page and as a message."""
+
+    markdown: str
+    """The page: tables, trades and the equity chart."""
+    summary: str
+    """A few plain lines, not escaped, for the owner's phone."""
+
+
+def build_daily_report(
     day: date,
+    *,
     mode: Mode,
-    totals: AccountTotals,
     decisions: Sequence[Decision],
+    settlements: Sequence[Settlement],
     trade_log: Sequence[TradeLogRow],
-    as_of: datetime,
-) -> str:
-    """Return the report of one UTC day as Markdown.
+    totals: AccountTotals,
+) -> DailyReport:
+    """Return the report of one UTC day.
 
     Args:
         day: The UTC day that is reported.
         mode: Paper, live or sandbox.
-        totals: The account as it stands at ``as_of``.
         decisions: Decisions for windows that start on ``day``; others are left out.
+        settlements: Settlements booked on ``day``; others are left out.
         trade_log: The whole trade log, oldest first.
-        as_of: When the report was made.
+        totals: The account as it stands when the report is made.
     """
-    summary = summarise_day(day, decisions=decisions, trade_log=trade_log)
+    summary = summarise_day(day, decisions=decisions, settlements=settlements, trade_log=trade_log)
     points = equity_points(trade_log)
     parts = [
         f"# {day:%Y-%m-%d}: {signed(summary.pnl_usdc)} USDC ({mode})",
         _day_table(summary),
-        f"## Account at {instant(as_of)} UTC",
+        "## Account when this report was made",
         _account_table(totals, max_drawdown(points)),
         _reasons(summary),
         "## Trades",
@@ -59,7 +70,25 @@ def daily_report(
         "Cash plus open positions at cost after each deposit, sale and settlement, since the "
         "first deposit. Gains of open positions are not in it.",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return DailyReport(
+        markdown="\n\n".join(part for part in parts if part) + "\n",
+        summary=_message(summary, totals),
+    )
+
+
+def _message(summary: DaySummary, totals: AccountTotals) -> str:
+    metrics = summary.metrics
+    return "\n".join(
+        (
+            f"P&L {signed(summary.pnl_usdc)} USDC after {amount(summary.fees_usdc)} USDC of fees",
+            f"{metrics.won_count} won, {metrics.lost_count} lost of {metrics.settled_count}",
+            f"{summary.window_count} windows: {summary.traded_count} traded, "
+            f"{summary.held_count} held, {summary.refused_count} refused, "
+            f"{summary.skipped_count} skipped",
+            f"Equity {amount(totals.equity_usdc)} USDC, cash {amount(totals.cash_usdc)} USDC, "
+            f"trading is {totals.trading_state}",
+        )
+    )
 
 
 def _day_table(summary: DaySummary) -> str:

@@ -1,17 +1,17 @@
-"""What trading earned, recomputed from the exported trade log alone.
+"""What trading earned, from settlements and from the exported trade log.
 
 Realised P&L of a row is its cash change plus the change of what we hold at cost, so fees count
 on the day they are paid and a settlement counts on the day it is booked. Unrealised gains of open
 positions are no part of it.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from polybot.domain.accounts import TradeLogKind, TradeLogRow
+from polybot.domain.accounts import Settlement, TradeLogKind, TradeLogRow
 from polybot.domain.decisions import Decision, Verdict
 from polybot.domain.money import ZERO_USDC, Usdc
 from polybot.domain.orders import Side
@@ -21,7 +21,7 @@ EquityPoint = tuple[datetime, Decimal]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketResult:
-    """One settled market: everything that its fills and its settlement earned."""
+    """One settled market and everything that it earned."""
 
     market: str
     settled_at: datetime
@@ -78,27 +78,16 @@ def realised_pnl(row: TradeLogRow) -> Usdc:
     return Usdc(row.cash_change_usdc + row.cost_usdc)
 
 
-def market_results(trade_log: Iterable[TradeLogRow]) -> tuple[MarketResult, ...]:
-    """Return the settled markets of a log, in the order of their settlement.
-
-    Args:
-        trade_log: The whole log, oldest first: a market's fills may be older than the day that
-            is asked about.
-    """
-    earned: defaultdict[str, Decimal] = defaultdict(Decimal)
-    closing: dict[str, TradeLogRow] = {}
-    for row in trade_log:
-        earned[row.market] += realised_pnl(row)
-        if row.kind is TradeLogKind.SETTLEMENT:
-            closing[row.market] = row
+def market_results(settlements: Iterable[Settlement]) -> tuple[MarketResult, ...]:
+    """Return what settled markets earned, in the order given."""
     return tuple(
         MarketResult(
-            market=market,
-            settled_at=row.timestamp,
-            result=row.result,
-            pnl_usdc=Usdc(earned[market]),
+            market=settlement.window.slug,
+            settled_at=settlement.settled_at,
+            result=_result(settlement),
+            pnl_usdc=settlement.pnl_usdc,
         )
-        for market, row in closing.items()
+        for settlement in settlements
     )
 
 
@@ -147,13 +136,18 @@ def max_drawdown(points: Iterable[EquityPoint]) -> Decimal:
 
 
 def summarise_day(
-    day: date, *, decisions: Iterable[Decision], trade_log: Sequence[TradeLogRow]
+    day: date,
+    *,
+    decisions: Iterable[Decision],
+    settlements: Iterable[Settlement],
+    trade_log: Sequence[TradeLogRow],
 ) -> DaySummary:
     """Return one UTC day in figures.
 
     Args:
         day: Windows count by their start, money by the instant it was booked.
         decisions: Any decisions; those of other days are left out.
+        settlements: Any settlements; those of other days are left out.
         trade_log: The whole log, oldest first.
     """
     own = [decision for decision in decisions if decision.window.start.date() == day]
@@ -166,7 +160,7 @@ def summarise_day(
         if decision.verdict in (Verdict.REFUSED, Verdict.SKIPPED)
     )
     today = [row for row in trade_log if _utc_day(row.timestamp) == day]
-    settled = [r for r in market_results(trade_log) if _utc_day(r.settled_at) == day]
+    settled = [s for s in settlements if _utc_day(s.settled_at) == day]
     return DaySummary(
         day=day,
         window_count=len(own),
@@ -178,10 +172,16 @@ def summarise_day(
         skipped_count=verdicts[Verdict.SKIPPED],
         pending_count=verdicts[Verdict.PENDING],
         not_traded_reasons=tuple(reasons.most_common()),
-        metrics=trade_metrics(settled),
+        metrics=trade_metrics(market_results(settled)),
         pnl_usdc=Usdc(sum((realised_pnl(row) for row in today), Decimal(0))),
         fees_usdc=Usdc(sum((row.fee_usdc for row in today), Decimal(0))),
     )
+
+
+def _result(settlement: Settlement) -> str:
+    if settlement.winner is None:
+        return "voided"
+    return "won" if settlement.payout_usdc > 0 else "lost"
 
 
 def _utc_day(instant: datetime) -> date:

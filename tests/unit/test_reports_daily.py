@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from polybot.domain.accounts import AccountTotals, TradeLogKind, TradeLogRow
+from polybot.domain.accounts import AccountTotals, Settlement, TradeLogKind, TradeLogRow
 from polybot.domain.decisions import Decision, Verdict, trend_key
-from polybot.domain.markets import MarketSeries, MarketWindow
+from polybot.domain.markets import ConditionId, MarketSeries, MarketWindow, Outcome
 from polybot.domain.modes import Mode, TradingState
 from polybot.domain.money import ZERO_USDC, shares, usdc
 from polybot.domain.orders import OrderId
 from polybot.reports import (
-    daily_report,
+    build_daily_report,
     equity_chart,
     equity_points,
     market_results,
@@ -108,6 +108,31 @@ LOG = (
     buy(33, "m3", "6", "0.3"),
 )
 
+
+def settlement(
+    minutes: float, payout: str, pnl: str, winner: Outcome | None = Outcome.UP
+) -> Settlement:
+    return Settlement(
+        condition_id=ConditionId(f"0x{minutes}"),
+        window=MarketWindow(
+            series=MarketSeries.parse("btc-15m"),
+            start_s=int(MIDNIGHT.timestamp()) - 900 + int(minutes // 15) * 900,
+        ),
+        winner=winner,
+        payout_usdc=usdc(payout),
+        pnl_usdc=usdc(pnl),
+        resolved_at=at(minutes),
+        settled_at=at(minutes),
+    )
+
+
+SETTLEMENTS = (
+    settlement(-1, "0", "-9"),
+    settlement(2, "10", "4.8"),
+    settlement(17, "0", "-4.1"),
+    settlement(32, "5", "0.9", winner=None),
+)
+
 TOTALS = AccountTotals(
     cash_usdc=usdc("994.3"),
     reserved_usdc=usdc(0),
@@ -157,7 +182,7 @@ DECISIONS = (
 
 def test_day_is_counted_by_window_start_and_money_by_instant() -> None:
     """The window before midnight is not of this day, its settlement after midnight is."""
-    day = summarise_day(DAY, decisions=DECISIONS, trade_log=LOG)
+    day = summarise_day(DAY, decisions=DECISIONS, settlements=SETTLEMENTS, trade_log=LOG)
     assert (day.window_count, day.decided_count) == (7, 4)
     assert (day.traded_count, day.unfilled_count) == (1, 1)
     assert (day.held_count, day.refused_count) == (1, 1)
@@ -168,17 +193,18 @@ def test_day_is_counted_by_window_start_and_money_by_instant() -> None:
     assert day.fees_usdc == Decimal("0.5")
 
 
-def test_market_results_hold_all_fees_of_the_market() -> None:
-    """A market's P&L is its payout minus its cost minus its fees, also over midnight."""
-    results = market_results(LOG)
-    assert [(r.market, r.result, r.pnl_usdc) for r in results] == [
-        ("m0", "won", Decimal("4.8")),
-        ("m1", "lost", Decimal("-4.1")),
-        ("m2", "voided", Decimal("0.9")),
-    ]
-    metrics = trade_metrics(results)
+def test_metrics_count_the_settlements_of_the_day() -> None:
+    """One won, one lost, one voided; the loss of the day before is left out."""
+    metrics = summarise_day(DAY, decisions=(), settlements=SETTLEMENTS, trade_log=()).metrics
+    assert (metrics.settled_count, metrics.won_count, metrics.lost_count) == (3, 1, 1)
     assert metrics.win_rate == Decimal("0.5"), "a voided market is neither won nor lost"
     assert metrics.mean_pnl_usdc == Decimal("0.533333")
+
+
+def test_market_results_name_the_outcome() -> None:
+    """Won, lost and voided follow from the venue's word and our payout."""
+    results = [result.result for result in market_results(SETTLEMENTS)]
+    assert results == ["lost", "won", "lost", "voided"]
 
 
 def test_metrics_of_nothing_divide_by_nothing() -> None:
@@ -226,14 +252,15 @@ def test_drawdown_equals_the_worst_pair(values: list[int]) -> None:
 
 def test_report_is_one_page_of_tables_and_a_chart() -> None:
     """The figures of the day, the trades of the day and the chart are on the page."""
-    text = daily_report(
-        day=DAY,
+    report = build_daily_report(
+        DAY,
         mode=Mode.PAPER,
-        totals=TOTALS,
         decisions=DECISIONS,
+        settlements=SETTLEMENTS,
         trade_log=LOG,
-        as_of=at(60),
+        totals=TOTALS,
     )
+    text = report.markdown
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
     assert text.startswith("# 2026-11-22: +1.50 USDC (paper)\n")
     assert html.count("<table>") == 4
@@ -243,14 +270,15 @@ def test_report_is_one_page_of_tables_and_a_chart() -> None:
     assert "| skipped: candles-stale | 2 |" in text
     assert "<b>" not in html
     assert text.count("| BUY filled |") == 3, "the purchase of the day before is left out"
+    assert report.summary.startswith("P&L +1.50 USDC after 0.50 USDC of fees\n1 won, 1 lost of 3")
     assert "\n![equity](data:image/svg+xml;base64," in text
 
 
 def test_report_of_a_new_account_has_no_holes() -> None:
     """Before the first trade the page says so in words."""
-    text = daily_report(
-        day=DAY, mode=Mode.SANDBOX, totals=TOTALS, decisions=(), trade_log=(), as_of=at(0)
-    )
+    text = build_daily_report(
+        DAY, mode=Mode.SANDBOX, decisions=(), settlements=(), trade_log=(), totals=TOTALS
+    ).markdown
     assert "| Win rate | – |" in text
     assert "No fill and no settlement on this day." in text
     assert "No chart yet" in text
@@ -260,9 +288,9 @@ def test_report_of_a_new_account_has_no_holes() -> None:
 def test_report_caps_its_rows_and_says_so() -> None:
     """A report of a very busy day stays readable."""
     log = [deposit(-60, "1000"), *(buy(n, f"m{n}", "4", "0.1") for n in range(230))]
-    text = daily_report(
-        day=DAY, mode=Mode.PAPER, totals=TOTALS, decisions=(), trade_log=log, as_of=at(999)
-    )
+    text = build_daily_report(
+        DAY, mode=Mode.PAPER, decisions=(), settlements=(), trade_log=log, totals=TOTALS
+    ).markdown
     assert text.count("| BUY filled |") == 200
     assert "30 earlier rows are in the trade log" in text
 
