@@ -1,0 +1,77 @@
+"""Start the sandbox: ``python -m polybot.sandbox``."""
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from polybot.errors import ConfigurationError
+from polybot.sandbox.clock import RunningClock, SteppedClock, VenueClock
+from polybot.sandbox.server import SandboxServer, bind_loopback
+from polybot.sandbox.venue import SandboxVenue
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    options = _parser().parse_args(arguments)
+
+    def announce(url: str) -> None:
+        line = json.dumps({"url": url})
+        if options.ready_file is not None:
+            # Renamed into place: whoever sees the file sees all of it.
+            draft = options.ready_file.with_suffix(".draft")
+            draft.write_text(line + "\n", encoding="utf-8")
+            draft.replace(options.ready_file)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    try:
+        venue = SandboxVenue(seed=options.seed, replay=options.replay)
+        venue.clock = _clock(options, venue)
+        server = SandboxServer(venue, bind_loopback(options.port), when_ready=announce)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+    async def run() -> None:
+        server.stop_on_signals()
+        await server.serve()
+
+    asyncio.run(run())
+    return 0
+
+
+def _clock(options: argparse.Namespace, venue: SandboxVenue) -> VenueClock:
+    start_s: float | None = options.start
+    if start_s is None and venue.replay is not None:
+        # A minute before the first window: its market is listed, its price not yet moving.
+        start_s = venue.replay.windows[0].start_s - 60
+    start_ms = None if start_s is None else round(start_s * 1000)
+    if options.stepped:
+        return SteppedClock(venue.clock.now_ms() if start_ms is None else start_ms)
+    try:
+        return RunningClock(start_ms, options.speed)
+    except ValueError as error:
+        raise ConfigurationError(f"--speed: {error}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m polybot.sandbox",
+        description="A venue on this machine: it speaks the real protocols and moves no money.",
+    )
+    parser.add_argument("--port", type=int, default=8640, help="0: the system chooses (8640)")
+    parser.add_argument("--seed", type=int, default=7, help="what generated prices depend on (7)")
+    parser.add_argument(
+        "--stepped", action="store_true", help="the clock moves only when POST /sandbox/clock says"
+    )
+    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds a second (1)")
+    parser.add_argument("--start", type=float, help="first instant [epoch s]; default: now")
+    parser.add_argument("--replay", type=Path, help="folder with recorded candles and markets")
+    parser.add_argument("--ready-file", type=Path, help="write the URL here once it answers")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""The venue's and the exchanges' public routes, all hosts merged into one."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from polybot.sandbox import clob, data_api, exchanges, gamma
+from polybot.sandbox.listing import VenueMarket
+from polybot.sandbox.venue import SandboxVenue
+from polybot.sandbox.wire import json_answer, query_int
+
+Handler = Callable[[Request], Awaitable[Response]]
+_MAX_BOOKS = 500
+
+
+class _TokenRequest(msgspec.Struct):
+    token_id: str
+
+
+class PublicRoutes:
+    """Handlers over one venue; each reads the clock exactly once."""
+
+    def __init__(self, venue: SandboxVenue) -> None:
+        """Take the venue that answers."""
+        self._venue = venue
+
+    def routes(self) -> list[Route]:
+        """Return every public route."""
+        gets: dict[str, Handler] = {
+            "/markets/slug/{slug}": self.market_by_slug,
+            "/events/slug/{slug}": self.event_by_slug,
+            "/markets": self.markets,
+            "/time": self.time,
+            "/book": self.book,
+            "/clob-markets/{condition_id}": self.clob_market,
+            "/midpoint": self.midpoint,
+            "/price": self.price,
+            "/tick-size": self.tick_size,
+            "/neg-risk": self.neg_risk,
+            "/v2/resolutions": self.resolutions,
+            "/v2/trades": self.trades,
+            "/api/v3/klines": self.binance,
+            "/api/v3/brokerage/market/products/{symbol}/candles": self.coinbase,
+            "/0/public/OHLC": self.kraken,
+        }
+        routes = [Route(path, handler, methods=["GET"]) for path, handler in gets.items()]
+        return [*routes, Route("/books", self.books, methods=["POST"])]
+
+    # Gamma --------------------------------------------------------------------------------------
+    async def market_by_slug(self, request: Request) -> Response:
+        """Answer ``GET /markets/slug/{slug}``."""
+        at_s = self._venue.now_s()
+        market = self._venue.market(request.path_params["slug"], at_s)
+        if market is None:
+            return _no_slug()
+        return json_answer(gamma.build_market(self._venue, market, at_s))
+
+    async def event_by_slug(self, request: Request) -> Response:
+        """Answer ``GET /events/slug/{slug}``."""
+        at_s = self._venue.now_s()
+        market = self._venue.market(request.path_params["slug"], at_s)
+        if market is None:
+            return _no_slug()
+        return json_answer(gamma.build_event(self._venue, market, at_s))
+
+    async def markets(self, request: Request) -> Response:
+        """Answer ``GET /markets``: open markets unless ``closed=true``, by slug, id or token."""
+        at_s = self._venue.now_s()
+        is_closed = request.query_params.get("closed", "false") == "true"
+        finders: dict[str, Callable[[str, int], VenueMarket | None]] = {
+            "slug": self._venue.market,
+            "condition_ids": self._venue.market_of_condition,
+            "clob_token_ids": self._venue.market_of_token,
+        }
+        found: dict[str, VenueMarket] = {}
+        for name, find in finders.items():
+            for value in request.query_params.getlist(name)[:50]:
+                market = find(value, at_s)
+                if market is not None and market.is_resolved(at_s) is is_closed:
+                    found[market.condition_id] = market
+        return json_answer(
+            [gamma.build_market(self._venue, market, at_s) for market in found.values()]
+        )
+
+    # CLOB ---------------------------------------------------------------------------------------
+    async def time(self, request: Request) -> Response:
+        """Answer ``GET /time`` with the virtual second."""
+        return json_answer(self._venue.now_s())
+
+    async def book(self, request: Request) -> Response:
+        """Answer ``GET /book``."""
+        book = self._book_of(request)
+        return json_answer(book) if book is not None else _no_book()
+
+    async def books(self, request: Request) -> Response:
+        """Answer ``POST /books``; tokens without a book are left out."""
+        try:
+            wanted = msgspec.json.decode(await request.body(), type=list[_TokenRequest])
+        except msgspec.DecodeError:
+            return json_answer({"error": "Invalid payload"}, 400)
+        at_s = self._venue.now_s()
+        built = (clob.build_book(self._venue, one.token_id, at_s) for one in wanted[:_MAX_BOOKS])
+        return json_answer([book for book in built if book is not None])
+
+    async def clob_market(self, request: Request) -> Response:
+        """Answer ``GET /clob-markets/{condition_id}``."""
+        at_s = self._venue.now_s()
+        market = self._venue.market_of_condition(request.path_params["condition_id"], at_s)
+        if market is None:
+            return json_answer({"error": "market not found"}, 404)
+        return json_answer(clob.build_clob_market(market, at_s))
+
+    async def midpoint(self, request: Request) -> Response:
+        """Answer ``GET /midpoint``."""
+        at_s = self._venue.now_s()
+        book = self._venue.book(request.query_params.get("token_id", ""), at_s)
+        if book is None or book.midpoint is None:
+            return _no_book()
+        return json_answer({"mid": str(book.midpoint.normalize())})
+
+    async def price(self, request: Request) -> Response:
+        """Answer ``GET /price``: the best bid for BUY, the best ask for SELL."""
+        side = request.query_params.get("side", "").upper()
+        if side not in ("BUY", "SELL"):
+            return json_answer({"error": "Invalid side"}, 400)
+        book = self._book_of(request)
+        if book is None:
+            return _no_book()
+        bid, ask = clob.best_prices(book)
+        return json_answer({"price": (bid if side == "BUY" else ask) or "0"})
+
+    async def tick_size(self, request: Request) -> Response:
+        """Answer ``GET /tick-size``."""
+        return self._fact(request, {"minimum_tick_size": 0.01})
+
+    async def neg_risk(self, request: Request) -> Response:
+        """Answer ``GET /neg-risk``."""
+        return self._fact(request, {"neg_risk": False})
+
+    # Data API -----------------------------------------------------------------------------------
+    async def resolutions(self, request: Request) -> Response:
+        """Answer ``GET /v2/resolutions?condition=…``."""
+        at_s = self._venue.now_s()
+        try:
+            return json_answer(data_api.build_resolutions(self._venue, _conditions(request), at_s))
+        except data_api.BadParameterError as error:
+            return _bad_parameter(error)
+
+    async def trades(self, request: Request) -> Response:
+        """Answer ``GET /v2/trades?condition=…``, newest first, by cursor."""
+        at_s = self._venue.now_s()
+        try:
+            if "offset" in request.query_params:
+                raise data_api.BadParameterError("there is no offset paging", "offset")
+            conditions = _conditions(request)
+            if len(conditions) != 1:
+                raise data_api.BadParameterError("give exactly one condition", "condition")
+            limit = query_int(request, "limit", default=100, largest=data_api.MAX_LIMIT)
+            payload = data_api.build_trades(
+                self._venue,
+                conditions[0],
+                at_s,
+                limit=limit or 100,
+                cursor=request.query_params.get("cursor"),
+            )
+        except data_api.BadParameterError as error:
+            return _bad_parameter(error)
+        except ValueError as error:
+            return _bad_parameter(data_api.BadParameterError(str(error), "limit"))
+        return json_answer(payload)
+
+    # Exchanges ----------------------------------------------------------------------------------
+    async def binance(self, request: Request) -> Response:
+        """Answer Binance's klines."""
+        at_s = self._venue.now_s()
+        asset = exchanges.asset_of(self._venue, request.query_params.get("symbol", ""))
+        timeframe_s = exchanges.BINANCE_INTERVALS.get(request.query_params.get("interval", ""))
+        if asset is None:
+            return json_answer({"code": -1121, "msg": "Invalid symbol."}, 400)
+        if timeframe_s is None:
+            return json_answer({"code": -1120, "msg": "Invalid interval."}, 400)
+        try:
+            start_ms, end_ms = query_int(request, "startTime"), query_int(request, "endTime")
+            limit = query_int(request, "limit", default=500) or 500
+        except ValueError as error:
+            return json_answer({"code": -1100, "msg": str(error)}, 400)
+        rows = exchanges.binance_klines(
+            self._venue,
+            asset,
+            timeframe_s=timeframe_s,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            limit=min(limit, exchanges.BINANCE_LIMIT),
+            at_s=at_s,
+        )
+        return json_answer(rows)
+
+    async def coinbase(self, request: Request) -> Response:
+        """Answer Coinbase's candles."""
+        at_s = self._venue.now_s()
+        asset = exchanges.asset_of(self._venue, request.path_params["symbol"])
+        granularity = request.query_params.get("granularity", "")
+        timeframe_s = exchanges.COINBASE_GRANULARITIES.get(granularity)
+        if asset is None:
+            return json_answer({"error": "NOT_FOUND", "message": "product not found"}, 404)
+        try:
+            start_s, end_s = query_int(request, "start"), query_int(request, "end")
+        except ValueError as error:
+            return json_answer({"error": "INVALID_ARGUMENT", "message": str(error)}, 400)
+        if timeframe_s is None:
+            return json_answer({"error": "INVALID_ARGUMENT", "message": "granularity"}, 400)
+        return json_answer(
+            exchanges.coinbase_candles(
+                self._venue, asset, timeframe_s=timeframe_s, start_s=start_s, end_s=end_s, at_s=at_s
+            )
+        )
+
+    async def kraken(self, request: Request) -> Response:
+        """Answer Kraken's OHLC; errors come with status 200, as Kraken sends them."""
+        at_s = self._venue.now_s()
+        pair = request.query_params.get("pair", "")
+        asset = exchanges.asset_of(self._venue, pair)
+        timeframe_s = exchanges.KRAKEN_INTERVALS.get(request.query_params.get("interval", "1"))
+        if asset is None:
+            return json_answer({"error": ["EQuery:Unknown asset pair"]})
+        try:
+            since_s = query_int(request, "since")
+        except ValueError:
+            timeframe_s = None
+            since_s = None
+        if timeframe_s is None:
+            return json_answer({"error": ["EGeneral:Invalid arguments"]})
+        return json_answer(
+            exchanges.kraken_ohlc(
+                self._venue, asset, pair, timeframe_s=timeframe_s, since_s=since_s, at_s=at_s
+            )
+        )
+
+    def _book_of(self, request: Request) -> gamma.Json | None:
+        token_id = request.query_params.get("token_id", "")
+        return clob.build_book(self._venue, token_id, self._venue.now_s())
+
+    def _fact(self, request: Request, fact: gamma.Json) -> Response:
+        at_s = self._venue.now_s()
+        market = self._venue.market_of_token(request.query_params.get("token_id", ""), at_s)
+        if market is None or market.is_resolved(at_s):
+            return json_answer({"error": "market not found"}, 404)
+        return json_answer(fact)
+
+
+def _conditions(request: Request) -> list[str]:
+    query = request.query_params
+    text = query.get("condition") or query.get("condition_id") or query.get("conditionId") or ""
+    if not text:
+        raise data_api.BadParameterError("condition is required", "condition")
+    return text.split(",")[:20]
+
+
+def _bad_parameter(error: data_api.BadParameterError) -> Response:
+    return json_answer(
+        {
+            "error": str(error),
+            "code": "bad_request",
+            "retryable": False,
+            "trace_id": "0",
+            "parameter": error.parameter,
+        },
+        400,
+    )
+
+
+def _no_book() -> Response:
+    return json_answer({"error": clob.NO_BOOK}, 404)
+
+
+def _no_slug() -> Response:
+    return json_answer({"type": "not found error", "error": "slug not found"}, 404)
