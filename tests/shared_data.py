@@ -1,10 +1,13 @@
 """Recorded data that lies beside the repository, where it was provided."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+_BESIDE = Path(__file__).resolve().parents[1].parent / "shared"
+# Names that begin with POLYBOT_TEST_ are the only ones that are not taken for settings.
+SHARED = Path(os.environ.get("POLYBOT_TEST_SHARED", _BESIDE)) / "data"
 
 
 def require(*parts: str) -> Path:

@@ -150,10 +150,10 @@ def is_undecided(text: str) -> bool:
     return any(phrase in lowered for phrase in _UNDECIDED)
 
 
-def restriction_of(status: int, found: dict[str, object] | None, text: str) -> Restriction | None:
+def restriction_of(status: int, found: Mapping[str, object], text: str) -> Restriction | None:
     """Return the restriction that an answer reports, from its status, its code or its text."""
     lowered = text.lower()
-    code = found.get("code") if found else None
+    code = found.get("code")
     if status == 425 or "matching engine is restarting" in lowered:
         return Restriction.RESTARTING
     if status == 429:
@@ -180,7 +180,7 @@ def cause_of(status: int, text: str) -> RefusalCause:
 def waiting_time_s(
     restriction: Restriction,
     headers: Mapping[str, str],
-    found: dict[str, object] | None,
+    found: Mapping[str, object],
     *,
     now: datetime,
 ) -> float:
@@ -192,7 +192,7 @@ def waiting_time_s(
     header = next((text for name, text in headers.items() if name.lower() == "retry-after"), "")
     asked = _seconds_of(header.strip(), now)
     if asked is None:
-        asked = _number_of(found.get("retry_after_seconds") if found else None)
+        asked = _number_of(found.get("retry_after_seconds"))
     return usual if asked is None else min(max(asked, 0.0), longest)
 
 
@@ -206,7 +206,7 @@ def _seconds_of(header: str, now: datetime) -> float | None:
         return float(header)
     try:
         until = parsedate_to_datetime(header)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)

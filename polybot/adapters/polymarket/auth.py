@@ -101,7 +101,9 @@ class ApiCredentials:
 
     def __repr__(self) -> str:
         """Show the key's id alone."""
-        return f"ApiCredentials(key_id={self.key_id}, secret=<redacted>, passphrase=<redacted>)"
+        # A traceback may print credentials whose construction failed half-way.
+        key_id = getattr(self, "key_id", None)
+        return f"ApiCredentials(key_id={key_id}, secret=<redacted>, passphrase=<redacted>)"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         """Refuse to leave this process, or to be copied in it."""

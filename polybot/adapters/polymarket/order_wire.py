@@ -155,16 +155,23 @@ def read_order_answer(
         now: For a ``Retry-After`` that is a date.
     """
     found = read_object(body)
-    text = error_text(found)
-    named = _named_order(found, text)
+    answer = _Answer(
+        order_id=order_id,
+        status=status,
+        headers=headers,
+        found=found or {},
+        text=error_text(found),
+        now=now,
+    )
+    named = _named_order(answer)
     if named is not None and named.lower() != order_id.lower():
         reason = f"answered with another order's id, {named}"
         return OtherOrder(
             result=Unknown(order_id=OrderId(named.lower()), reason=reason), expected_id=order_id
         )
     if 200 <= status < 300:
-        return _read_success(order_id, time_in_force, found, text, headers, now)
-    return _read_failure(order_id, status, found, text, headers, now)
+        return _read_success(answer, time_in_force)
+    return _read_failure(answer)
 
 
 def unanswered(order_id: OrderId, reason: str) -> Undecided:
@@ -172,75 +179,70 @@ def unanswered(order_id: OrderId, reason: str) -> Undecided:
     return Undecided(result=Unknown(order_id=order_id, reason=shown(reason)))
 
 
-def _read_success(
-    order_id: OrderId,
-    time_in_force: TimeInForce,
-    found: dict[str, object] | None,
-    text: str,
-    headers: Mapping[str, str],
-    now: datetime,
-) -> VenueAnswer:
-    if found is None:
-        return unanswered(order_id, "success without a JSON object")
-    success, answered, state = found.get("success"), found.get("orderID"), found.get("status")
-    if answered == "" and text and isinstance(success, bool):
-        return _refusal(order_id, 400, found, text, headers, now)
-    is_whole = "errorMsg" in found and isinstance(answered, str) and answered
-    if success is not True or text or not is_whole or state not in set(PlacedState):
-        return unanswered(order_id, f"success that proves nothing: status {state!r}, {text!r}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    order_id: OrderId
+    status: int
+    headers: Mapping[str, str]
+    found: Mapping[str, object]
+    """The body; empty where it is no JSON object."""
+    text: str
+    """The body's error text, or empty."""
+    now: datetime
+
+
+def _read_success(answer: _Answer, time_in_force: TimeInForce) -> VenueAnswer:
+    found, text = answer.found, answer.text
+    named, state = found.get("orderID"), found.get("status")
+    if named == "" and text and isinstance(found.get("success"), bool):
+        return _refusal(answer)
+    if (
+        found.get("success") is not True
+        or found.get("errorMsg") != ""
+        or text
+        or not named
+        or not isinstance(named, str)
+        or not isinstance(state, str)
+        or state not in set(PlacedState)
+    ):
+        reason = f"HTTP {answer.status} that proves nothing: status {state!r}, {text!r}"
+        return unanswered(answer.order_id, reason)
     return Placed(
-        result=Accepted(order_id=order_id, is_resting=time_in_force.rests),
-        state=PlacedState(str(state)),
+        result=Accepted(order_id=answer.order_id, is_resting=time_in_force.rests),
+        state=PlacedState(state),
         trade_ids=_trade_ids(found.get("tradeIDs")),
     )
 
 
-def _read_failure(
-    order_id: OrderId,
-    status: int,
-    found: dict[str, object] | None,
-    text: str,
-    headers: Mapping[str, str],
-    now: datetime,
-) -> VenueAnswer:
-    if found is not None and (found.get("success") is True or found.get("orderID")):
-        return unanswered(order_id, f"HTTP {status} that names an order: {text!r}")
-    if status in _REFUSED_AT_THE_DOOR:
-        return _refusal(order_id, status, found, text, headers, now)
-    if status in (400, 404, 503) and text:
-        return _refusal(order_id, status, found, text, headers, now)
-    return unanswered(order_id, f"HTTP {status}: {text!r}")
+def _read_failure(answer: _Answer) -> VenueAnswer:
+    if answer.found.get("success") is True or answer.found.get("orderID"):
+        return unanswered(answer.order_id, f"HTTP {answer.status} that names an order")
+    has_words = answer.status in (400, 404, 503) and answer.text
+    if has_words or answer.status in _REFUSED_AT_THE_DOOR:
+        return _refusal(answer)
+    return unanswered(answer.order_id, f"HTTP {answer.status}: {answer.text!r}")
 
 
-def _refusal(
-    order_id: OrderId,
-    status: int,
-    found: dict[str, object] | None,
-    text: str,
-    headers: Mapping[str, str],
-    now: datetime,
-) -> VenueAnswer:
-    reason = f"HTTP {status}: {shown(text)}" if text else f"HTTP {status}"
-    if is_undecided(text):
-        return unanswered(order_id, reason)
-    restriction = restriction_of(status, found, text)
+def _refusal(answer: _Answer) -> VenueAnswer:
+    reason = f"HTTP {answer.status}: {shown(answer.text)}".removesuffix(": ")
+    restriction = restriction_of(answer.status, answer.found, answer.text)
+    rejected = Rejected(order_id=answer.order_id, reason=reason)
+    if is_undecided(answer.text):
+        return unanswered(answer.order_id, reason)
     if restriction is not None:
-        return Restricted(
-            result=Rejected(order_id=order_id, reason=reason),
-            restriction=restriction,
-            retry_after_s=waiting_time_s(restriction, headers, found, now=now),
-        )
-    if status == 503:
-        return unanswered(order_id, reason)
-    return Refused(result=Rejected(order_id=order_id, reason=reason), cause=cause_of(status, text))
+        wait_s = waiting_time_s(restriction, answer.headers, answer.found, now=answer.now)
+        return Restricted(result=rejected, restriction=restriction, retry_after_s=wait_s)
+    if answer.status == 503:
+        return unanswered(answer.order_id, reason)
+    return Refused(result=rejected, cause=cause_of(answer.status, answer.text))
 
 
-def _named_order(found: dict[str, object] | None, text: str) -> str | None:
-    answered = found.get("orderID") if found else None
-    if isinstance(answered, str) and answered:
-        return shown(answered)
-    named = _NAMED_ORDER.search(text)
-    return named[1] if named else None
+def _named_order(answer: _Answer) -> str | None:
+    named = answer.found.get("orderID")
+    if isinstance(named, str) and named:
+        return shown(named)
+    mentioned = _NAMED_ORDER.search(answer.text)
+    return mentioned[1] if mentioned else None
 
 
 def _trade_ids(value: object) -> tuple[TradeId, ...]:

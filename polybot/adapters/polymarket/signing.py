@@ -194,7 +194,8 @@ class OrderSigner:
 
     def __repr__(self) -> str:
         """Show the address alone."""
-        return f"OrderSigner(address={self._address}, key=<redacted>)"
+        # A traceback may print a signer whose construction failed half-way.
+        return f"OrderSigner(address={getattr(self, '_address', None)}, key=<redacted>)"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         """Refuse to leave this process, or to be copied in it."""
