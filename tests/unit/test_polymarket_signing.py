@@ -353,7 +353,7 @@ def test_stored_order_holds_no_signature_and_no_key() -> None:
     assert TEST_KEY[2:] not in stored
 
 
-HASHED = {
+HASHED: dict[str, str | int] = {
     "salt": 2,
     "maker_amount": 5_000_001,
     "taker_amount": 1,
