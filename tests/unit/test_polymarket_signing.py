@@ -534,7 +534,12 @@ def printed_with_locals(error: BaseException) -> str:
     report = traceback.TracebackException.from_exception(error, capture_locals=True)
     frames = [frame for frame in report.stack if frame.filename != __file__]
     library = [frame for frame in report.stack if frame.name == "interrupted"]
-    text = [f"{frame.name} {frame.locals}" for frame in (*frames, *library)]
+    # The values as they are: printing the mapping would escape printed bytes once more.
+    text = [
+        f"{frame.name} {name} {value}"
+        for frame in (*frames, *library)
+        for name, value in (frame.locals or {}).items()
+    ]
     return "\n".join((*text, *report.format_exception_only(), repr(error.__context__)))
 
 
