@@ -29,7 +29,7 @@ from deployments.results import DemoResult, describe, read_results
 from deployments.runs import DeploymentRuns
 from deployments.stack import LocalStack, SandboxPlan, StackPlan
 from polybot.bootstrap import open_bot
-from polybot.config import Settings, load_settings
+from polybot.config import load_settings
 from polybot.domain.markets import MarketSeries, MarketWindow
 from polybot.errors import ConfigurationError, PolybotError
 
@@ -58,6 +58,30 @@ class DemoOptions:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo from command-line arguments and return the exit code."""
     return demo(_parse(arguments))
+
+
+def run(
+    *,
+    windows: int = 8,
+    seed: int = 7,
+    replay: Path | None = None,
+    keep: bool = False,
+    as_json: bool = False,
+    port: int | None = None,
+    home: Path | None = None,
+) -> int:
+    """Run the demo for the command line; see ``demo``."""
+    return demo(
+        DemoOptions(
+            windows=windows,
+            seed=seed,
+            replay=replay,
+            keep=keep,
+            as_json=as_json,
+            port=port,
+            home=home,
+        )
+    )
 
 
 def demo(options: DemoOptions) -> int:
@@ -102,12 +126,12 @@ async def _play(
     progress: LineProgress,
     began: float,
 ) -> DemoResult:
-    assert stack.plan.sandbox is not None
-    settings = _settings(stack.plan.home, stack.plan.sandbox.url, windows)
+    sandbox_url = os.environ["POLYBOT_SANDBOX__URL"]
+    settings = load_settings()
     async with (
         stack.client() as client,
         DeploymentRuns(client) as runs,
-        SandboxStepClock(stack.plan.sandbox.url) as clock,
+        SandboxStepClock(sandbox_url) as clock,
         open_bot(settings) as bot,
     ):
         await runs.prepare_for_virtual_time(ahead=AHEAD)
@@ -190,9 +214,7 @@ def _plan(options: DemoOptions, home: Path, windows: Sequence[MarketWindow]) -> 
         "POLYBOT_HOME": str(home),
         "POLYBOT_SANDBOX__URL": url,
         "POLYBOT_SERIES": str(windows[0].series),
-        # Neither the operator's .env nor their polybot.yaml has a say in a demo.
-        "POLYBOT_ENV_FILE": os.devnull,
-        "POLYBOT_CONFIG": os.devnull,
+        **_no_settings(home),
         # Virtual time and the schedules of real time must not mix.
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
@@ -208,13 +230,11 @@ def _plan(options: DemoOptions, home: Path, windows: Sequence[MarketWindow]) -> 
     )
 
 
-def _settings(home: Path, sandbox_url: str, windows: Sequence[MarketWindow]) -> Settings:
-    return load_settings(
-        mode="sandbox",
-        home=home,
-        sandbox={"url": sandbox_url},
-        series=(str(windows[0].series),),
-    )
+def _no_settings(home: Path) -> dict[str, str]:
+    """Keep the operator's ``.env`` and ``polybot.yaml`` out: a demo runs on the defaults."""
+    empty = home / "demo-settings"
+    empty.touch()
+    return {"POLYBOT_ENV_FILE": str(empty), "POLYBOT_CONFIG": str(empty)}
 
 
 async def _say_goodbye(options: DemoOptions, plan: StackPlan, console: Console) -> None:

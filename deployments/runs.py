@@ -76,7 +76,8 @@ class DeploymentRuns:
             idempotency_key=f"{planned.flow}-{planned.due:%Y%m%dT%H%M%S}",
         )
         ended = self._open[created.id] = asyncio.get_running_loop().create_future()
-        return await ended
+        state: str = await ended
+        return state
 
     async def count_by_state(self) -> dict[str, int]:
         """Return how many runs of the server are in which state."""
@@ -99,4 +100,4 @@ class DeploymentRuns:
                 if run.state is not None and run.state.is_final():
                     ended = self._open.pop(run.id)
                     if not ended.done():
-                        ended.set_result(run.state.name or run.state.type.value)
+                        ended.set_result(run.state.name or str(run.state.type))

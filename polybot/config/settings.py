@@ -147,7 +147,8 @@ class Settings(BaseSettings):
         """Put arguments before the environment, before ``.env``, before ``polybot.yaml``."""
         # pydantic's own .env source gives up on a file that is not text; ours reports it.
         variables = VariableSource(settings_cls)
-        dot_env = DotEnvSource(settings_cls, Path(DOT_ENV))
+        secrets_file = variables.env_vars.get(f"{PREFIX}ENV_FILE".lower()) or DOT_ENV
+        dot_env = DotEnvSource(settings_cls, Path(secrets_file))
         key = f"{PREFIX}CONFIG".lower()
         named = variables.env_vars.get(key) or dot_env.env_vars.get(key)
         return (init_settings, variables, dot_env, YamlSource(settings_cls, named))
