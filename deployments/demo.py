@@ -10,11 +10,10 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from deployments.environment import isolated_environment, stack_environment
+from deployments.interrupts import cancel_on_signals
 from deployments.loopback import free_port, require_free
 from deployments.player import PlannedRun, SandboxStepClock, play
 from deployments.progress import LineProgress, open_progress
@@ -92,7 +92,7 @@ def demo(options: DemoOptions) -> int:
     console = Console(stderr=True, highlight=False)
     try:
         with _home(options) as home:
-            return asyncio.run(_cancel_on_signals(_demo(options, home, console)))
+            return asyncio.run(cancel_on_signals(_demo(options, home, console)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("stopped; nothing is left running")
         return 130
@@ -249,14 +249,6 @@ async def _say_goodbye(options: DemoOptions, plan: StackPlan, console: Console) 
     )
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
-
-
-async def _cancel_on_signals(work: Coroutine[None, None, int]) -> int:
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-    return await task
 
 
 @contextlib.contextmanager
