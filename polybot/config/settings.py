@@ -1,5 +1,6 @@
 """All settings in one frozen object, and the one function that loads them."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -122,6 +123,20 @@ class Settings(BaseSettings):
             data_url=self.venue.data_url,
             prices_base_url=self.prices.base_url,
         )
+
+    @property
+    def secret_values(self) -> tuple[str, ...]:
+        """Return every secret and its telling parts, so that logs can mask them."""
+        whole = [url.get_secret_value() for url in self.alerts.urls]
+        if self.database_url is not None:
+            whole.append(self.database_url.get_secret_value())
+        parts: list[str] = []
+        for url in whole:
+            # user:password@ and tokens in a path or query; host names are shorter or harmless.
+            password = re.search(r"://[^/@]*:([^/@]+)@", url)
+            parts += [password[1]] if password else []
+            parts += [part for part in re.split(r"[/:@?&=]", url) if len(part) >= 16]
+        return tuple(dict.fromkeys((*whole, *parts)))
 
     @model_validator(mode="after")
     def _windows_leave_time(self) -> Self:
