@@ -67,10 +67,9 @@ def run_doctor(session: Session, *, audit: bool, offline: bool, as_json: bool) -
         )
     else:
         for finding in findings:
-            mark = "ok  " if finding.passed else "FAIL"
-            say(f"{mark} {finding.name}: {finding.detail}")
-            if finding.mend:
-                say(f"     -> {finding.mend}")
+            mark = "ok" if finding.passed else "FAIL"
+            mend = f" -> {finding.mend}" if finding.mend else ""
+            say(f"{mark} {finding.name}: {finding.detail}{mend}")
     return 0 if healthy else 1
 
 
