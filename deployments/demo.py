@@ -116,7 +116,7 @@ async def _demo(options: DemoOptions, home: Path, console: Console) -> int:
             print(result.as_json(), flush=True)
         else:
             result.print_to(Console(highlight=False))
-        await _say_goodbye(options, plan, console)
+        await _say_goodbye(options, stack, console)
     return 0 if result.is_good else 1
 
 
@@ -232,12 +232,14 @@ def _plan(options: DemoOptions, home: Path, windows: Sequence[MarketWindow]) -> 
 
 def _no_settings(home: Path) -> dict[str, str]:
     """Keep the operator's ``.env`` and ``polybot.yaml`` out: a demo runs on the defaults."""
+    home.mkdir(parents=True, exist_ok=True)
     empty = home / "demo-settings"
     empty.touch()
     return {"POLYBOT_ENV_FILE": str(empty), "POLYBOT_CONFIG": str(empty)}
 
 
-async def _say_goodbye(options: DemoOptions, plan: StackPlan, console: Console) -> None:
+async def _say_goodbye(options: DemoOptions, stack: LocalStack, console: Console) -> None:
+    plan = stack.plan
     if not options.keep:
         if not options.as_json:
             console.print(
@@ -248,7 +250,7 @@ async def _say_goodbye(options: DemoOptions, plan: StackPlan, console: Console) 
         f"Prefect's UI: {plan.ui_url}\nledger and logs: {plan.home}\nCtrl-C stops everything."
     )
     with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.Event().wait()
+        await stack.supervise()
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -18,7 +19,6 @@ from deployments.environment import stack_environment
 from deployments.interrupts import cancel_on_signals
 from deployments.loopback import free_port, require_free
 from deployments.reachability import unreachable
-from deployments.recover import recover
 from deployments.stack import LocalStack, SandboxPlan, StackPlan
 from polybot.bootstrap import open_bot
 from polybot.config import Settings, load_settings
@@ -28,7 +28,6 @@ from polybot.errors import ConfigurationError, PolybotError
 DEFAULT_PORT = 4200
 # A trend run that has begun takes a few seconds; one that waits for its window is told to end.
 WORKER_GRACE_S = 10.0
-_CHECK_S = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +57,7 @@ def run(*, sandbox: bool, port: int = DEFAULT_PORT) -> int:
         return 1
 
 
-async def _up(plan: StackPlan, console: Console) -> int:
+async def _up(plan: StackPlan, console: Console) -> NoReturn:
     if plan.sandbox is None:
         await _require_reachable(load_settings())
 
@@ -66,13 +65,7 @@ async def _up(plan: StackPlan, console: Console) -> int:
         console.print(sentence, markup=False, soft_wrap=True)
 
     with LocalStack(plan, tell=tell) as stack:
-
-        async def free_dead_runs() -> None:
-            async with stack.client() as client:
-                if count := await recover(client):
-                    tell(f"marked {count} runs of the last time as crashed")
-
-        await stack.start(before_worker=free_dead_runs)
+        await stack.start()
         # Opens, migrates or refuses the ledger here and now instead of in the first run.
         async with open_bot():
             pass
@@ -80,9 +73,7 @@ async def _up(plan: StackPlan, console: Console) -> int:
             f"Prefect's UI: {plan.ui_url}\nledger and logs: {plan.home}\nCtrl-C stops everything.",
             soft_wrap=True,
         )
-        while True:
-            await asyncio.sleep(_CHECK_S)
-            stack.check()
+        await stack.supervise()
 
 
 def _paper_plan(port: int) -> StackPlan:
