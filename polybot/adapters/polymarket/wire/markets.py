@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from polybot.adapters.polymarket.wire.fees import FEES, clob_fees, gamma_fees
+from polybot.adapters.polymarket.wire.outcomes import outcomes_of, tokens_by_label
 from polybot.adapters.polymarket.wire.strict import (
     condition_id,
     decode,
@@ -20,7 +22,6 @@ from polybot.adapters.polymarket.wire.strict import (
     shaped,
     text_list,
     tick_size,
-    token_id,
 )
 from polybot.domain.markets import (
     ConditionId,
@@ -37,9 +38,6 @@ from polybot.errors import DataError
 MALFORMED: Final = "market-malformed"
 MISMATCH: Final = "market-mismatch"
 VERSION: Final = "market-version"
-FEES: Final = "fee-schedule"
-# The one fee formula that we know to charge; a new name means a new formula.
-_FEE_TYPES: Final = frozenset({"crypto_fees_v2"})
 _LARGEST_MINIMUM: Final = 1_000_000
 _LONGEST_LOOKBACK_S: Final = 3600
 _LONGEST_QUESTION: Final = 300
@@ -68,12 +66,6 @@ class _GammaWire(msgspec.Struct, rename="camel"):
     crypto_market_config: Any = None
 
 
-class _FeeWire(msgspec.Struct, rename="camel"):
-    rate: Any
-    exponent: Any
-    taker_only: bool
-
-
 class _ConfigWire(msgspec.Struct, rename="camel"):
     asset: str
     duration: str
@@ -94,12 +86,6 @@ class _EventWire(msgspec.Struct, rename="camel"):
 class _ClobTokenWire(msgspec.Struct):
     t: str
     o: str
-
-
-class _ClobFeeWire(msgspec.Struct):
-    r: Any
-    e: Any
-    to: bool = False
 
 
 class _ClobWire(msgspec.Struct):
@@ -186,7 +172,9 @@ def parse_gamma_market(body: bytes, window: MarketWindow) -> GammaMarket:
         token_ids=_gamma_tokens(wire, version),
         tick_size=tick_size(wire.order_price_min_tick_size, reason=MALFORMED),
         min_order_size=_minimum(wire.order_min_size),
-        fees=_gamma_fees(wire),
+        fees=gamma_fees(
+            is_enabled=wire.fees_enabled, fee_type=wire.fee_type, schedule=wire.fee_schedule
+        ),
         is_accepting_orders=wire.accepting_orders
         and wire.enable_order_book
         and wire.active
@@ -213,10 +201,10 @@ def parse_clob_market(body: bytes) -> ClobMarket | None:
     return ClobMarket(
         condition_id=condition_id(wire.c, reason=MALFORMED),
         version=_version(wire.v),
-        token_ids=_by_label(labels, [token.t for token in wire.t]),
+        token_ids=tokens_by_label(labels, [token.t for token in wire.t], reason=MALFORMED),
         tick_size=tick_size(wire.mts, reason=MALFORMED),
         min_order_size=_minimum(wire.mos),
-        fees=_clob_fees(wire.fd),
+        fees=clob_fees(wire.fd),
         is_accepting_orders=wire.ao,
         is_negative_risk=wire.nr,
     )
@@ -255,16 +243,6 @@ def build_market(gamma: GammaMarket, clob: ClobMarket | None, *, fetched_at: dat
         price_to_beat=gamma.price_to_beat,
         fetched_at=fetched_at,
     )
-
-
-def outcomes_of(text: object) -> tuple[Outcome, Outcome]:
-    """Return the outcomes in the venue's order; they must be exactly Up and Down."""
-    labels = text_list(text, "outcomes", reason=MALFORMED)
-    if sorted(labels) != sorted(Outcome):
-        raise DataError(
-            f"outcomes must be Up and Down, were {quote(', '.join(labels))}", reason=MALFORMED
-        )
-    return Outcome(labels[0]), Outcome(labels[1])
 
 
 def _check_agreement(gamma: GammaMarket, clob: ClobMarket) -> None:
@@ -310,20 +288,9 @@ def _gamma_tokens(wire: _GammaWire, version: MarketVersion) -> dict[Outcome, Out
         ids = text_list(wire.clob_token_ids, "clobTokenIds", reason=MALFORMED)
     else:
         ids = shaped(wire.position_ids, list[str], reason=MALFORMED)
-    return _by_label(list(outcomes_of(wire.outcomes)), ids)
-
-
-def _by_label(labels: list[str], ids: list[str]) -> dict[Outcome, OutcomeTokenId]:
-    if sorted(labels) != sorted(Outcome) or len(ids) != 2 or ids[0] == ids[1]:
-        raise DataError(
-            f"market must have one token for Up and one for Down, had {len(ids)} for "
-            f"{quote(', '.join(labels))}",
-            reason=MALFORMED,
-        )
-    return {
-        Outcome(label): token_id(text, reason=MALFORMED)
-        for label, text in zip(labels, ids, strict=True)
-    }
+    return tokens_by_label(
+        list(outcomes_of(wire.outcomes, reason=MALFORMED)), ids, reason=MALFORMED
+    )
 
 
 def _minimum(value: object) -> Shares:
@@ -332,37 +299,6 @@ def _minimum(value: object) -> Shares:
         return shares(size)
     except ValueError as error:
         raise DataError(f"minimum size is too fine: {quote(size)}", reason=MALFORMED) from error
-
-
-def _gamma_fees(wire: _GammaWire) -> FeeSchedule:
-    if not wire.fees_enabled:
-        return FeeSchedule(rate=Decimal(0), exponent=1)
-    if not isinstance(wire.fee_type, str) or wire.fee_type not in _FEE_TYPES:
-        raise DataError(f"fee type is unknown: {quote(wire.fee_type)}", reason=FEES)
-    schedule = shaped(wire.fee_schedule, _FeeWire, reason=FEES)
-    return _fees(schedule.rate, schedule.exponent, taker_only=schedule.taker_only)
-
-
-def _clob_fees(value: object) -> FeeSchedule:
-    if value is None:
-        return FeeSchedule(rate=Decimal(0), exponent=1)
-    schedule = shaped(value, _ClobFeeWire, reason=FEES)
-    return _fees(schedule.r, schedule.e, taker_only=schedule.to)
-
-
-def _fees(rate: object, exponent: object, *, taker_only: bool) -> FeeSchedule:
-    exact_rate = number(rate, "fee rate", reason=FEES, above=-1, at_most=1)
-    if exact_rate == 0:
-        return FeeSchedule(rate=Decimal(0), exponent=1)
-    power = number(exponent, "fee exponent", reason=FEES, above=0, at_most=4)
-    if exact_rate < 0 or power != power.to_integral_value():
-        raise DataError(
-            f"fee schedule is impossible: rate {quote(exact_rate)}, exponent {quote(power)}",
-            reason=FEES,
-        )
-    if not taker_only:
-        raise DataError("makers pay fees here too, which we do not account for", reason=FEES)
-    return FeeSchedule(rate=exact_rate, exponent=int(power))
 
 
 def _twap_lookback(value: object, window: MarketWindow) -> int | None:

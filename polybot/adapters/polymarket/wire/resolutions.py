@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from polybot.adapters.polymarket.wire.markets import event_market, outcomes_of
+from polybot.adapters.polymarket.wire.markets import event_market
+from polybot.adapters.polymarket.wire.outcomes import outcomes_of
 from polybot.adapters.polymarket.wire.strict import (
     condition_id,
     decode,
@@ -80,7 +81,7 @@ def parse_gamma_resolution(body: bytes, window: MarketWindow) -> GammaResolution
     """
     raw, _ = event_market(body, window)
     wire = shaped(raw, _GammaWire, reason=MALFORMED)
-    outcomes = outcomes_of(wire.outcomes)
+    outcomes = outcomes_of(wire.outcomes, reason=MALFORMED)
     payouts = None
     if wire.closed and "resolved" in (wire.uma_resolution_status, wire.resolution_status):
         prices = text_list(wire.outcome_prices, "outcomePrices", reason=MALFORMED)

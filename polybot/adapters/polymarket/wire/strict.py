@@ -77,7 +77,8 @@ def shaped(value: object, shape: type[T], *, reason: str) -> T:
     """Return a decoded value as ``shape``, or raise ``DataError`` with ``reason``."""
     try:
         return msgspec.convert(value, shape, builtin_types=(Decimal,))
-    except (msgspec.ValidationError, RecursionError) as error:
+    # Half a surrogate pair where a text or a key is needed is a ValueError of its own.
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
         raise DataError(f"unexpected shape: {str(error)[:120]}", reason=reason) from error
 
 
