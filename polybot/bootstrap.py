@@ -9,7 +9,7 @@ from polybot.adapters.notify import AppriseNotifier
 from polybot.adapters.paper import PaperExchange
 from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.adapters.prices import CcxtPrices
-from polybot.adapters.storage import open_ledger
+from polybot.adapters.storage.ledger import open_ledger
 from polybot.config import Settings, load_settings
 from polybot.domain.markets import MarketSeries
 from polybot.domain.modes import Mode
