@@ -209,16 +209,29 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave everything running to look at.")
     ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Loopback port of the Prefect server; default: free."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Play windows on the sandbox venue through the real deployment, and show what came of it.
 
-    Needs no account, no key and no internet. Ends and cleans up by itself.
+    Needs no account, no key and no internet, and reads no settings. Ends and cleans up by itself;
+    with `polybot --home DIR demo` the ledger and the logs stay in that empty folder.
     """
     from polybot.cli.stack import run_demo
 
     raise typer.Exit(
-        run_demo(context.obj, windows=windows, seed=seed, replay=replay, keep=keep, as_json=as_json)
+        run_demo(
+            context.obj,
+            windows=windows,
+            seed=seed,
+            replay=replay,
+            keep=keep,
+            as_json=as_json,
+            port=port,
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 import getpass
 import socket
+import sys
 from datetime import datetime
 
 import typer
@@ -25,10 +26,15 @@ def change_trading_state(
     """
     from polybot.alerts import trading_state_alert
 
+    path = session.ledger_path
+    if state is TradingState.ACTIVE and path is not None and not path.exists():
+        _say_nothing_to_resume(session, as_json=as_json)
+        return
     with session.ledger() as ledger:
         before = ledger.trading_state()
-        if ask:
-            typer.confirm(_question(before), abort=True, err=True)
+        if ask and not _is_confirmed(_question(before)):
+            typer.echo("nothing was changed (--yes resumes without asking)", err=True)
+            raise typer.Exit(1)
         change = TradingStateChange(
             state=state,
             reason=reason,
@@ -62,6 +68,20 @@ def operator() -> str:
         # A container's user may have no name.
         user = "unknown"
     return f"{user}@{socket.gethostname()}"
+
+
+def _say_nothing_to_resume(session: Session, *, as_json: bool) -> None:
+    mode = session.settings.mode
+    if as_json:
+        print_json({"mode": mode, "state": TradingState.ACTIVE, "has_run": False})
+    else:
+        say(f"{mode}: nothing has run yet, and nothing is halted")
+
+
+def _is_confirmed(question: str) -> bool:
+    # Not typer.confirm: it turns Ctrl-C into an ordinary failure.
+    typer.echo(f"{question} [y/N] ", err=True, nl=False)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _question(before: TradingStateChange) -> str:

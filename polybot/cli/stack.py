@@ -25,24 +25,37 @@ def run_sandbox(*, port: int, seed: int, replay: Path | None, speed: float, step
 
 
 def run_demo(
-    session: Session, *, windows: int, seed: int, replay: Path | None, keep: bool, as_json: bool
+    session: Session,
+    *,
+    windows: int,
+    seed: int,
+    replay: Path | None,
+    keep: bool,
+    as_json: bool,
+    port: int | None,
 ) -> int:
-    """Play the demo and return its exit code."""
-    exit_code: int = _deployment(session, "demo").run(
-        windows=windows, seed=seed, replay=replay, keep=keep, as_json=as_json
+    """Play the demo and return its exit code; a given home keeps its ledger and logs."""
+    exit_code: int = _deployment("demo").run(
+        windows=windows,
+        seed=seed,
+        replay=replay,
+        keep=keep,
+        as_json=as_json,
+        port=port,
+        home=session.home,
     )
     return exit_code
 
 
 def run_up(session: Session, *, sandbox: bool, port: int) -> int:
     """Run the stack until it is interrupted and return its exit code."""
-    exit_code: int = _deployment(session, "up").run(sandbox=sandbox, port=port)
+    # The stack's processes read their settings from the environment.
+    os.environ.update({f"POLYBOT_{key.upper()}": text for key, text in session.overrides.items()})
+    exit_code: int = _deployment("up").run(sandbox=sandbox, port=port)
     return exit_code
 
 
-def _deployment(session: Session, name: str) -> Any:
-    # The stack's processes read their settings from the environment.
-    os.environ.update({f"POLYBOT_{key.upper()}": text for key, text in session.overrides.items()})
+def _deployment(name: str) -> Any:
     module = f"deployments.{name}"
     try:
         return import_module(module)

@@ -202,6 +202,13 @@ def test_halt_works_before_the_first_run(home: Path) -> None:
     assert (home / "paper.db").stat().st_mode & 0o777 == 0o600
 
 
+def test_resume_of_nothing_makes_nothing(home: Path) -> None:
+    """There is no ledger, so nothing is halted."""
+    assert "nothing is halted" in run_ok("resume", "again")
+    assert run_json("resume", "again")["has_run"] is False
+    assert not home.exists()
+
+
 def test_resume_asks_first(home: Path) -> None:
     """No and no answer leave the halt in place; yes and --yes lift it."""
     run_ok("halt", "stop")

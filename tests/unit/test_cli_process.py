@@ -26,6 +26,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_interrupt_is_quiet_and_ends_with_130() -> None:
     """Ctrl-C at a question leaves no traceback behind."""
+    run_ok("halt", "a reason to resume")
     process = subprocess.Popen(
         [*POLYBOT, "resume", "because"],
         stdin=subprocess.PIPE,
@@ -85,7 +86,8 @@ def test_stack_commands_pass_their_options_on(
     (package / f"{command}.py").write_text(
         "import json, os\n"
         "def run(**options):\n"
-        "    print(json.dumps({**options, 'home': os.environ['POLYBOT_HOME']}, default=str))\n"
+        "    home = os.environ.get('POLYBOT_HOME')\n"
+        "    print(json.dumps({'home': home, **options}, default=str))\n"
         "    return 7\n"
     )
     done = subprocess.run(
@@ -100,7 +102,14 @@ def test_stack_commands_pass_their_options_on(
     options = json.loads(done.stdout)
     assert options["home"] == "there"
     expected = {
-        "demo": {"windows": 8, "seed": 7, "replay": None, "keep": False, "as_json": False},
+        "demo": {
+            "windows": 8,
+            "seed": 7,
+            "replay": None,
+            "keep": False,
+            "as_json": False,
+            "port": None,
+        },
         "up": {"sandbox": False, "port": 4200},
     }[command]
     assert {name: options[name] for name in expected} == expected
