@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 # Twice Apprise's own default of four seconds to connect and four to read.
 CHANNEL_BOUND_S: Final = 10.0
+LONGEST_PAUSE_S: Final = 1.0
 # Services that read Markdown in plain text and know the backslash.
 _READS_MARKDOWN: Final = frozenset(
     {"discord", "guilded", "mmost", "mmosts", "rocket", "rockets", "zulip"}
@@ -126,4 +127,7 @@ def _open(url: str, place: int) -> _Channel:
             f"alerts.urls: entry {place} ({name}) is not an address that Apprise understands; "
             "see .env.example for Telegram, e-mail and Discord"
         )
+    for plugin in service:
+        # Apprise waits up to 5.5 s between two mails; the outbox has a limit of its own.
+        plugin.request_rate_per_sec = min(plugin.request_rate_per_sec, LONGEST_PAUSE_S)
     return _Channel(name=name, notify=service.notify, reads_markdown=name in _READS_MARKDOWN)
