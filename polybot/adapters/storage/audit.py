@@ -38,7 +38,7 @@ from polybot.adapters.storage.tables import (
 from polybot.domain.decisions import Verdict
 from polybot.domain.markets import Outcome
 from polybot.domain.money import from_micro, text_of
-from polybot.domain.orders import FillStatus, OrderStatus, Side
+from polybot.domain.orders import FillStatus, OrderStatus, Side, TimeInForce
 
 
 class AuditStore(Store):
@@ -51,15 +51,18 @@ class AuditStore(Store):
         venue cannot have done that, so something it did is missing here.
         """
         with self._database.reading() as connection:
-            return (
-                *_file_damage(connection),
-                *_position_differences(connection),
-                *_account_differences(connection),
-                *_order_differences(connection),
-                *_day_differences(connection),
-                *_settlement_differences(connection),
-                *_decision_differences(connection),
-            )
+            return tuple(differences_in(connection))
+
+
+def differences_in(connection: Connection) -> Iterator[str]:
+    """Return one sentence per difference that a transaction sees."""
+    yield from _file_damage(connection)
+    yield from _position_differences(connection)
+    yield from _account_differences(connection)
+    yield from _order_differences(connection)
+    yield from _day_differences(connection)
+    yield from _settlement_differences(connection)
+    yield from _decision_differences(connection)
 
 
 def _file_damage(connection: Connection) -> Iterator[str]:
@@ -173,6 +176,9 @@ def _overspending(name: str, order: RowMapping) -> Iterator[str]:
             f"{name}: spent {_money(order['filled_cost'])} of a budget of "
             f"{_money(order['budget'])} USDC"
         )
+    is_market_buy = order["side"] == Side.BUY and not TimeInForce(order["time_in_force"]).rests
+    if not is_market_buy and order["filled_size"] > order["size"]:
+        yield (f"{name}: traded {_money(order['filled_size'])} of {_money(order['size'])} shares")
 
 
 def _day_differences(connection: Connection) -> Iterator[str]:

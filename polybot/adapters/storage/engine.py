@@ -4,44 +4,22 @@ Writers are serialised: SQLite by ``BEGIN IMMEDIATE``, other databases by a row 
 ``account`` row at the transaction's start. Whatever a write transaction reads is therefore still
 true when it commits, with any number of processes. Readers see one consistent snapshot.
 
-Source: sqlite.org/lang_transaction.html, sqlite.org/wal.html (WAL-reset fix in 3.51.3, 3.50.7
-and 3.44.6), postgresql.org/docs/current/transaction-iso.html (2026-11-22).
+Source: sqlite.org/lang_transaction.html and
+postgresql.org/docs/current/transaction-iso.html (2026-11-22).
 """
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, select
 
 from polybot.adapters.storage.faults import translated_errors
+from polybot.adapters.storage.sqlite_driver import may_use_wal, sqlite_module
 from polybot.adapters.storage.tables import ACCOUNT
 
 _WRITES: Final = "polybot_writes"
-
-
-def sqlite_module() -> ModuleType:
-    """Return the SQLite driver: the bundled current one, else the standard library's."""
-    try:
-        import pysqlite3.dbapi2 as bundled  # noqa: PLC0415 - optional where no wheel exists
-    except ImportError:
-        import sqlite3  # noqa: PLC0415
-
-        return sqlite3
-    return bundled  # type: ignore[no-any-return]
-
-
-def may_use_wal(version: tuple[int, int, int]) -> bool:
-    """Return whether a SQLite version has the fix of the WAL-reset defect.
-
-    Source: sqlite.org/wal.html (2026-11-22): fixed in 3.51.3, and in 3.50.7 and 3.44.6.
-    """
-    fixed_patch = {(3, 50): 7, (3, 44): 6}.get((version[0], version[1]))
-    if fixed_patch is not None:
-        return version[2] >= fixed_patch
-    return version >= (3, 51, 3)
 
 
 class Database:

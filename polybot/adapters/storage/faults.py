@@ -1,12 +1,14 @@
 """Turn what a database driver raises into one clear sentence of our own error tree."""
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from polybot.adapters.storage.sqlite_driver import sqlite_module
 from polybot.errors import ConfigurationError, PermanentError, PolybotError, TransientError
 
 # Primary result codes of SQLite; the extended code carries them in its lowest byte.
@@ -44,13 +46,19 @@ def translated_errors(where: str) -> Iterator[None]:
     except PoolTimeoutError as error:
         raise TransientError(f"ledger {where} has no free connection") from error
     except DBAPIError as error:
-        raise _translation_of(error, where) from error
+        raise _translation_of(
+            error.orig, where, is_connection_lost=error.connection_invalidated
+        ) from error
+    except (sqlite_module().Error, sqlite3.Error) as error:
+        # SQLAlchemy does not wrap what is raised while a new connection is set up.
+        raise _translation_of(error, where, is_connection_lost=False) from error
     except SQLAlchemyError as error:
         raise PermanentError(f"ledger {where} failed: {_first_line(error)}") from error
 
 
-def _translation_of(error: DBAPIError, where: str) -> PolybotError:
-    original = error.orig
+def _translation_of(
+    original: BaseException | None, where: str, *, is_connection_lost: bool
+) -> PolybotError:
     code = getattr(original, "sqlite_errorcode", None)
     if isinstance(code, int):
         return _sqlite_translation(code & 0xFF, where, _first_line(original))
@@ -58,7 +66,7 @@ def _translation_of(error: DBAPIError, where: str) -> PolybotError:
     detail = _first_line(original)
     if state.startswith(_CONFIGURATION_STATES):
         return ConfigurationError(f"ledger {where} refused access: {detail}")
-    if error.connection_invalidated or state.startswith(_TRANSIENT_STATES):
+    if is_connection_lost or state.startswith(_TRANSIENT_STATES):
         return TransientError(f"ledger {where} did not answer: {detail}")
     if not state and "connection" in detail.lower():
         return TransientError(f"ledger {where} cannot be reached: {detail}")
