@@ -137,7 +137,13 @@ def text_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]
 
     from polybot.reports.markdown import plain_text
 
-    shown = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    shown = Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        show_header=any(headings),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for heading in headings:
         shown.add_column(Text(heading), overflow="fold")
     for row in rows:

@@ -195,8 +195,8 @@ def _account_rows(account: Document) -> list[tuple[str, ...]]:
         ("Positions at the bid", amount(account["position_value_usdc"])),
         ("Equity", amount(account["equity_usdc"])),
         ("P&L in total", signed(account["pnl_usdc"])),
-        ("  realised, after fees", signed(account["realised_pnl_usdc"])),
-        ("  unrealised, at the bid", signed(account["unrealised_pnl_usdc"])),
+        ("– realised, after fees", signed(account["realised_pnl_usdc"])),
+        ("– unrealised, at the bid", signed(account["unrealised_pnl_usdc"])),
         ("Fees in total", amount(account["fees_usdc"])),
         ("Deposited", amount(account["deposits_usdc"])),
         ("Drawdown from the high [fraction]", number(account["drawdown"])),
@@ -208,7 +208,7 @@ def _today_rows(document: Document) -> list[tuple[str, ...]]:
     exposure = f"{amount(document['exposure_usdc'])} of at most"
     return [
         ("P&L [USDC]", signed(today["pnl_usdc"])),
-        ("  realised, after fees [USDC]", signed(today["realised_pnl_usdc"])),
+        ("– realised, after fees [USDC]", signed(today["realised_pnl_usdc"])),
         ("Fees [USDC]", amount(today["fees_usdc"])),
         ("Trades", f"{today['trades']} of at most {today['max_trades']}"),
         (

@@ -10,8 +10,9 @@ import typer
 
 from polybot.cli.session import Session, console, json_line, say, text_table
 from polybot.domain.accounts import TradeLogRow
+from polybot.domain.markets import MarketWindow
 from polybot.errors import PermanentError
-from polybot.reports.markdown import amount, instant, number, signed
+from polybot.reports.markdown import amount, number, signed
 
 NOTHING_YET = (
     "nothing has run yet in {mode} mode: start with `make demo`, or `make up` for paper trading"
@@ -36,8 +37,9 @@ def show_trades(session: Session, *, limit: int, since: str | None) -> None:
     elif not rows:
         say(f"no row in the {mode} trade log" + (f" since {since}" if since else " yet"))
     else:
-        headings = ("At (UTC)", "Market", "Event", "Outcome", "Size", "Price", "Fee", "P&L", "Why")
-        console().print(text_table(f"Trade log ({mode})", headings, [_cells(row) for row in rows]))
+        headings = ("At (UTC)", "Market", "Event", "Size", "Price", "Fee", "P&L", "Why")
+        title = f"Trade log ({mode}), sizes in shares, money in USDC"
+        console().print(text_table(title, headings, [_cells(row) for row in rows]))
 
 
 def export_trades(
@@ -102,16 +104,24 @@ def _exported(rows: tuple[TradeLogRow, ...], shape: ExportFormat, *, mode: str) 
 
 def _cells(row: TradeLogRow) -> tuple[str, ...]:
     return (
-        instant(row.timestamp),
-        row.market or "–",
-        " ".join(part for part in (row.side, row.result) if part),
-        row.outcome,
+        f"{row.timestamp:%m-%d %H:%M:%S}",
+        _market(row.market),
+        " ".join(part for part in (row.side, row.outcome, row.result) if part),
         number(row.size) if row.size else "–",
         number(row.price),
         amount(row.fee_usdc) if row.fee_usdc else "–",
         signed(row.pnl_usdc),
         row.reason,
     )
+
+
+def _market(slug: str) -> str:
+    # Shorter than the slug, and it breaks well where the terminal is narrow.
+    try:
+        window = MarketWindow.parse_slug(slug)
+    except ValueError:
+        return slug or "–"
+    return f"{window.series} {window.start:%m-%d %H:%M}"
 
 
 def _write_whole(path: Path, text: str) -> None:
