@@ -48,6 +48,7 @@ from tests.builders import (
     build_resting_order,
 )
 from tests.fakes import FixedClock, ScriptedExchange
+from tests.ledgers import new_ledger
 
 LATER = NOW + timedelta(minutes=5)
 
@@ -56,8 +57,9 @@ class Desk:
     """A real ledger with 1000 USDC and an exchange that answers as told."""
 
     def __init__(self, folder: Path, answer: Any = None) -> None:
-        self.ledger: Ledger = open_ledger(folder / "paper.db", mode=Mode.PAPER)
-        self.ledger.deposit(Decimal(1000), reference="starting-cash", at=NOW)
+        path = folder / "paper.db"
+        path.write_bytes(new_ledger(Decimal(1000), at=NOW))
+        self.ledger: Ledger = open_ledger(path, mode=Mode.PAPER)
         self.exchange = ScriptedExchange(answer)
         self.clock = FixedClock(NOW)
 
@@ -248,12 +250,14 @@ async def test_halt_by_another_process_stops_the_next_order(tmp_path: Path) -> N
 
 
 async def test_failed_check_replaces_the_one_that_passed(tmp_path: Path) -> None:
-    """A refusal has one answer for each check."""
-    refusal = await Desk(tmp_path, fills).place(min_cash_usdc=Decimal(1000), max_trades_per_day=0)
+    """A refusal has one answer for each check, and it is the later one."""
+    order = build_order(budget_usdc=usdc(999))
+    refusal = await Desk(tmp_path, fills).place(order, max_exposure_usdc=Decimal(2000))
     assert isinstance(refusal, RefusedOrder)
     names = [check.name for check in refusal.checks]
     assert len(names) == len(set(names))
-    assert refusal.reason.count("; ") == 1
+    assert {check.name for check in refusal.checks if not check.passed} >= {"cash"}
+    assert refusal.reason.count("; ") == sum(not check.passed for check in refusal.checks) - 1
 
 
 async def test_second_placement_of_a_decision_sends_nothing(tmp_path: Path) -> None:

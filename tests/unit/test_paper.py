@@ -372,6 +372,13 @@ async def test_resting_buy_never_spends_more_than_its_budget() -> None:
     assert (await Desk(at=LATER).look_up(spent, build_trade("0.49", "100"))).fills == ()
 
 
+async def test_resting_sale_gives_no_more_than_it_has_left() -> None:
+    """Six of ten are sold: four are left, however much trades through."""
+    sale = build_record(build_resting_order(Side.SELL, "0.51"), filled_size=shares(6))
+    report = await Desk(at=LATER).look_up(sale, build_trade("0.52", "100"))
+    assert (report.status, [fill.size for fill in report.fills]) == (OrderStatus.FILLED, [4])
+
+
 # The end of an order ----------------------------------------------------------------------------
 
 

@@ -408,6 +408,7 @@ def test_sale_of_what_we_hold_takes_no_new_risk() -> None:
     """No limit on cash, loss, count or exposure keeps us in a position."""
     broke = build_totals(
         cash_usdc=usdc(0),
+        reserved_usdc=usdc(5),
         position_cost_usdc=usdc(500),
         day_trade_count=48,
         day_opening_equity_usdc=usdc(1000),
