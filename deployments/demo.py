@@ -40,6 +40,8 @@ SETTLE_AFTER = timedelta(seconds=180)
 REPORT_AFTER = timedelta(seconds=240)
 # So many runs are submitted before they are due, so that their processes start side by side.
 AHEAD = 4
+# Where nobody knows how wide the reader's page is.
+PIPE_WIDTH = 160
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,8 @@ async def _demo(options: DemoOptions, home: Path, console: Console) -> int:
         if options.as_json:
             print(result.as_json(), flush=True)
         else:
-            result.print_to(Console(highlight=False))
+            out = Console(highlight=False)
+            result.print_to(out if out.is_terminal else Console(highlight=False, width=PIPE_WIDTH))
         await _say_goodbye(options, stack, console)
     return 0 if result.is_good else 1
 
@@ -243,7 +246,8 @@ async def _say_goodbye(options: DemoOptions, stack: LocalStack, console: Console
     if not options.keep:
         if not options.as_json:
             console.print(
-                f"Prefect's UI was at {plan.ui_url}; `polybot demo --keep` leaves it running."
+                f"Prefect's UI was at {plan.ui_url}; `polybot demo --keep` leaves it running.",
+                soft_wrap=True,
             )
         return
     console.print(

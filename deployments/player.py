@@ -19,8 +19,8 @@ import msgspec
 from polybot.errors import PermanentError
 
 _POLL_S = 0.05
-# A flow run is a fresh process of about 3 s; on a busy machine one may need many times that.
-STALL_TIMEOUT_S = 180.0
+# A flow run is a fresh process of some seconds; on a busy machine it may need many times that.
+STALL_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +123,12 @@ async def play(
         check: Called all the while; it raises to stop the play.
 
     Raises:
-        PermanentError: Nothing moved for ``STALL_TIMEOUT_S``.
+        PermanentError: Nobody came to wait and no run ended for ``STALL_TIMEOUT_S``.
     """
     queue = sorted(plan, key=lambda run: run.due)[::-1]
     under_way: dict[asyncio.Task[str], PlannedRun] = {}
     counts: dict[str, int] = {}
-    last_move = time.monotonic()
+    last_count, last_move = 0, time.monotonic()
     try:
         while queue or under_way:
             check()
@@ -142,8 +142,11 @@ async def play(
                 state = task.result()
                 counts[state] = counts.get(state, 0) + 1
                 ended(under_way.pop(task), state)
-            if done or await _move(clock, len(under_way)):
-                last_move = time.monotonic()
+            waiting = await clock.waiting_until_ms()
+            if under_way and len(waiting) >= len(under_way):
+                await clock.move_to_ms(min(waiting))
+            if done or len(waiting) != last_count:
+                last_count, last_move = len(waiting), time.monotonic()
             elif time.monotonic() - last_move > STALL_TIMEOUT_S:
                 names = ", ".join(f"{run.flow} due {run.due:%H:%M}" for run in under_way.values())
                 raise PermanentError(f"nothing moved for {STALL_TIMEOUT_S:.0f} s; open: {names}")
@@ -152,12 +155,3 @@ async def play(
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
     return counts
-
-
-async def _move(clock: StepClock, unfinished: int) -> bool:
-    """Move to the earliest awaited instant where nobody is still at work."""
-    waiting = await clock.waiting_until_ms()
-    if not unfinished or len(waiting) < unfinished:
-        return False
-    await clock.move_to_ms(min(waiting))
-    return True
