@@ -137,6 +137,8 @@ class CcxtExchange:
                     "timeout": int(self._timeout_s * 1000),
                     # A run asks once; the limiter would only delay it.
                     "enableRateLimit": False,
+                    # The session is ours: ccxt need not wait for it to close.
+                    "timeout_on_exit": 0,
                 }
             )
             exchange.set_markets([_market(exchange, self.venue, asset) for asset in _ASSETS])

@@ -127,7 +127,11 @@ class WebClient:
                 method, url, params=params, json=payload, timeout=timeout, allow_redirects=False
             ) as response:
                 body = await response.read()
-        except (aiohttp.InvalidURL, aiohttp.ClientConnectorCertificateError) as error:
+        except (
+            aiohttp.InvalidURL,
+            aiohttp.NonHttpUrlClientError,
+            aiohttp.ClientConnectorCertificateError,
+        ) as error:
             raise PermanentError(f"{_place(url)} cannot be used: {type(error).__name__}") from error
         except TimeoutError as error:
             raise SlowAnswerError(
