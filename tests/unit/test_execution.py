@@ -350,6 +350,14 @@ async def test_no_part_of_an_answer_may_name_another_order(tmp_path: Path, kind:
     assert desk.ledger.totals(at=NOW).cash_usdc == 1000
 
 
+async def test_ledger_that_loses_an_order_is_not_believed(tmp_path: Path) -> None:
+    """A record that vanished after its intent is a defect that nobody may trade on."""
+    desk = Desk(tmp_path, rejects)
+    desk.ledger.order = lambda _: None  # type: ignore[method-assign]
+    with pytest.raises(PermanentError, match="lost order"):
+        await desk.place()
+
+
 async def test_halted_trading_refuses_the_next_window(tmp_path: Path) -> None:
     """The halt of one order holds for all."""
     desk = Desk(tmp_path, lambda _: Accepted(order_id=OrderId("0xother"), is_resting=True))
