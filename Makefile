@@ -20,4 +20,23 @@ lock:  ## Resolve the dependencies again
 	$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --upgrade -o requirements.lock
 	$(BIN)/uv pip compile -q pyproject.toml --group dev -c requirements.lock --universal --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --upgrade -o requirements-dev.lock
 
-.PHONY: help setup lock
+demo: setup  ## Play 8 windows on the sandbox venue through Prefect, and show what came of it
+	@$(BIN)/polybot demo $(ARGS)
+
+up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
+	@$(BIN)/polybot up $(ARGS)
+
+test: setup  ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## Format, lint, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:  ## Remove the environment and every cache, but no ledger
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup lock demo up test check clean

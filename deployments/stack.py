@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import httpx
 
 from deployments.environment import PROJECT, WORK_POOL
 from deployments.processes import Service
+from deployments.recover import recover
 from polybot.errors import ConfigurationError, PermanentError
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ SERVER_TIMEOUT_S = 180.0
 SANDBOX_TIMEOUT_S = 60.0
 DEPLOY_TIMEOUT_S = 120.0
 _POLL_S = 0.1
+_SUPERVISE_S = 1.0
+# A worker that dies oftener than this has a cause that another start does not mend.
+_MOST_DEATHS = 3
+_DEATHS_WITHIN_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +137,8 @@ class LocalStack:
             if self._lock is not None:
                 os.close(self._lock)
 
-    async def start(self, *, before_worker: Callable[[], object] | None = None) -> None:
+    async def start(self) -> None:
         """Bring everything up, in the order that lets the most happen side by side.
-
-        Args:
-            before_worker: Awaited if it returns an awaitable, once the server answers.
 
         Raises:
             ConfigurationError: A port or the work pool is not usable.
@@ -158,10 +160,7 @@ class LocalStack:
         self._tell(f"the Prefect server answers after {time.monotonic() - began:.0f} s")
         await self._create_work_pool()
         deploy.go()
-        if before_worker is not None:
-            outcome = before_worker()
-            if asyncio.iscoroutine(outcome):
-                await outcome
+        await self._recover()
         worker.go()
         await self._wait_for_deploy(deploy)
         self._tell(f"deployed prefect.yaml after {time.monotonic() - began:.0f} s")
@@ -186,15 +185,40 @@ class LocalStack:
             PermanentError: With the process's last lines.
         """
         for service in self._services:
-            if service.exit_code is not None:
+            if service.exit_code is not None and service.name != "deploy":
                 raise _died(service)
 
-    def restart_worker(self) -> Service:
-        """Start a worker in the place of one that is gone."""
-        self._services.remove(self.service("worker"))
-        worker = self._prepare_worker()
-        worker.go()
-        return worker
+    async def supervise(self) -> NoReturn:
+        """Watch for ever; a worker that is gone is replaced, the rest ends the stack.
+
+        Raises:
+            PermanentError: Another process died, or the worker again and again.
+        """
+        deaths: list[float] = []
+        while True:
+            await asyncio.sleep(_SUPERVISE_S)
+            worker = self.service("worker")
+            if worker.exit_code is not None:
+                now = time.monotonic()
+                deaths = [then for then in deaths if now - then < _DEATHS_WITHIN_S] + [now]
+                if len(deaths) > _MOST_DEATHS:
+                    raise _died(worker)
+                self._tell(f"the worker ended (code {worker.exit_code}); starting another")
+                await self._replace(worker)
+            self.check()
+
+    async def _replace(self, worker: Service) -> None:
+        # Orphaned flow runs first: recovery declares dead what must not live.
+        worker.stop(grace_s=0.0)
+        self._services.remove(worker)
+        successor = self._prepare_worker()
+        await self._recover()
+        successor.go()
+
+    async def _recover(self) -> None:
+        async with self.client() as client:
+            if count := await recover(client):
+                self._tell(f"marked {count} runs that nobody works on as crashed")
 
     def _start_sandbox(self) -> Service | None:
         if self.plan.sandbox is None:
@@ -253,7 +277,7 @@ class LocalStack:
     async def _wait_for_deploy(self, deploy: Service) -> None:
         deadline = time.monotonic() + DEPLOY_TIMEOUT_S
         while deploy.exit_code is None and time.monotonic() < deadline:
-            self._check_others(deploy)
+            self.check()
             await asyncio.sleep(_POLL_S)
         self._services.remove(deploy)
         code = deploy.exit_code
@@ -263,11 +287,6 @@ class LocalStack:
                 f"`prefect deploy --all` failed (code {code}); its log is {deploy.log} and ends "
                 f"with:\n{deploy.last_lines()}"
             )
-
-    def _check_others(self, but: Service) -> None:
-        for service in self._services:
-            if service is not but and service.exit_code is not None:
-                raise _died(service)
 
 
 def _died(service: Service) -> PermanentError:

@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 from polybot.adapters.clock import SandboxClock, SystemClock
 from polybot.adapters.notify import AppriseNotifier
 from polybot.adapters.paper import PaperExchange
 from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.adapters.prices import CcxtPrices
-from polybot.adapters.storage import open_ledger
+from polybot.adapters.storage.ledger import open_ledger
 from polybot.config import Settings, load_settings
 from polybot.domain.markets import MarketSeries
 from polybot.domain.modes import Mode
@@ -48,6 +49,12 @@ def ledger_location(settings: Settings) -> str:
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     return str(settings.home / f"{settings.mode}.db")
+
+
+def load_libraries() -> None:
+    """Import what a decision needs and nothing else does; it takes seconds in a fresh process."""
+    for name in ("ccxt.async_support", "pandas", "ta.momentum", "ta.trend"):
+        import_module(name)
 
 
 @asynccontextmanager

@@ -138,7 +138,7 @@ class Notifier(Protocol):
         ...
 
     async def send(self, alert: Alert) -> bool:
-        """Deliver one alert on every channel; whether all of them took it. Never raises."""
+        """Deliver one alert on every channel; whether any of them took it. Never raises."""
         ...
 
 

@@ -1,12 +1,12 @@
 """Placing an order, once."""
 
 from polybot.alerts import fill_alert
-from polybot.execution import PlacedOrder, place
 from prefect import task
 
 from polybot.bootstrap import Bot
 from polybot.domain.decisions import Decision
 from polybot.domain.orders import ApprovedOrder, RefusedOrder
+from polybot.execution import PlacedOrder, place
 from tasks.policies import MONEY
 
 

@@ -1,11 +1,11 @@
 """Bringing the books in line with what the venue says."""
 
 from polybot.alerts import recorded_fill_alert, settlement_alert
-from polybot.execution import ReconcileResult, reconcile
 from prefect import task
 
 from polybot.bootstrap import Bot
 from polybot.domain.decisions import Decision
+from polybot.execution import ReconcileResult, reconcile
 from polybot.settlement import (
     SettlementRound,
     close_abandoned_decisions,

@@ -22,7 +22,8 @@ configuration the bot trades `btc-15m` on paper with small stakes.
 A setting is looked for in this order; the first place that has it wins:
 
 1. the process environment (`POLYBOT_RISK__STAKE_USDC=3`),
-2. the file `.env` in the working directory, in the same form (see `.env.example`),
+2. the file `.env` in the working directory, or the one that `POLYBOT_ENV_FILE` names, in the same
+   form (see `.env.example`),
 3. the file `polybot.yaml` in the working directory, or the one that `POLYBOT_CONFIG` names (see
    `docs/polybot.example.yaml`),
 4. the default.

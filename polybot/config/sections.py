@@ -1,6 +1,7 @@
 """The settings, section by section, each with its unit and a default that is safe."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Final, Literal, Self
@@ -188,6 +189,16 @@ class TimingSettings(Section):
     fetch_deadline_s: Number = Field(
         60, ge=1, le=600, description="Reads are retried for at most this long [s]."
     )
+
+    @property
+    def start_delay(self) -> timedelta:
+        """Wait after the window's start."""
+        return timedelta(seconds=self.start_delay_s)
+
+    @property
+    def max_lateness(self) -> timedelta:
+        """How late a run may be for its window."""
+        return timedelta(seconds=self.max_lateness_s)
 
 
 class VenueSettings(Section):

@@ -1,5 +1,6 @@
 """All settings in one frozen object, and the one function that loads them."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -123,6 +124,20 @@ class Settings(BaseSettings):
             prices_base_url=self.prices.base_url,
         )
 
+    @property
+    def secret_values(self) -> tuple[str, ...]:
+        """Return every secret and its telling parts, so that logs can mask them."""
+        whole = [url.get_secret_value() for url in self.alerts.urls]
+        if self.database_url is not None:
+            whole.append(self.database_url.get_secret_value())
+        parts: list[str] = []
+        for url in whole:
+            # user:password@ and tokens in a path or query; host names are shorter or harmless.
+            password = re.search(r"://[^/@]*:([^/@]+)@", url)
+            parts += [password[1]] if password else []
+            parts += [part for part in re.split(r"[/:@?&=]", url) if len(part) >= 16]
+        return tuple(dict.fromkeys((*whole, *parts)))
+
     @model_validator(mode="after")
     def _windows_leave_time(self) -> Self:
         """Refuse a series whose windows are too short for the least time that must be left."""
@@ -147,7 +162,8 @@ class Settings(BaseSettings):
         """Put arguments before the environment, before ``.env``, before ``polybot.yaml``."""
         # pydantic's own .env source gives up on a file that is not text; ours reports it.
         variables = VariableSource(settings_cls)
-        dot_env = DotEnvSource(settings_cls, Path(DOT_ENV))
+        secrets_file = variables.env_vars.get(f"{PREFIX}ENV_FILE".lower()) or DOT_ENV
+        dot_env = DotEnvSource(settings_cls, Path(secrets_file))
         key = f"{PREFIX}CONFIG".lower()
         named = variables.env_vars.get(key) or dot_env.env_vars.get(key)
         return (init_settings, variables, dot_env, YamlSource(settings_cls, named))

@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 PREFIX: Final = "POLYBOT_"
 DOT_ENV: Final = ".env"
 DEFAULT_YAML: Final = "polybot.yaml"
-OTHER_NAMES: Final = frozenset({"POLYBOT_CONFIG", "POLYBOT_RUN_LIVE_TESTS"})
+OTHER_NAMES: Final = frozenset({"POLYBOT_CONFIG", "POLYBOT_ENV_FILE", "POLYBOT_RUN_LIVE_TESTS"})
 """Variables that are ours without being settings."""
 OTHER_PREFIXES: Final = ("POLYBOT_TEST_",)
 # Far above any real settings file, far below what hurts.

@@ -62,6 +62,8 @@ class Decision:
     direction: Direction | None = None
     signal_reason: str = ""
     condition_id: ConditionId | None = None
+    question: str = ""
+    """The venue's question, where the market was found; hostile text until it is escaped."""
     order_id: OrderId | None = None
     indicators: dict[str, float | int | None] = field(default_factory=dict)
     checks: tuple[RiskCheck, ...] = ()

@@ -151,7 +151,7 @@ def summarise_day(
         trade_log: The whole log, oldest first.
     """
     own = [decision for decision in decisions if decision.window.start.date() == day]
-    filled = {row.order_id for row in trade_log if row.kind is TradeLogKind.FILL}
+    filled = _filled_orders(trade_log)
     verdicts = Counter(decision.verdict for decision in own)
     traded = sum(d.verdict is Verdict.PLACED and d.order_id in filled for d in own)
     reasons = Counter(
@@ -176,6 +176,15 @@ def summarise_day(
         pnl_usdc=Usdc(sum((realised_pnl(row) for row in today), Decimal(0))),
         fees_usdc=Usdc(sum((row.fee_usdc for row in today), Decimal(0))),
     )
+
+
+def _filled_orders(trade_log: Iterable[TradeLogRow]) -> set[str]:
+    # A fill that the venue voided is in the log a second time, with its size taken back.
+    counts: Counter[str] = Counter()
+    for row in trade_log:
+        if row.kind is TradeLogKind.FILL:
+            counts[row.order_id] += -1 if row.result == "failed" else 1
+    return {order_id for order_id, count in counts.items() if count > 0}
 
 
 def _result(settlement: Settlement) -> str:

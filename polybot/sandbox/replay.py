@@ -7,10 +7,11 @@ window's outcome only once its market is resolved.
 import csv
 import gzip
 import math
+import re
+import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NoReturn
@@ -36,6 +37,8 @@ _MARKET_COLUMNS: Final = (
     "down_token_id",
     "outcome",
 )
+_CONDITION: Final = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
+_TOKEN: Final = re.compile(r"[0-9]{1,78}", re.ASCII)
 _PATH_COLUMNS: Final = ("slug", "ts_ms", "up_price")
 
 
@@ -197,7 +200,7 @@ def load_replay(folder: Path, *, seed: int) -> Replay:
 
 def _read_markets(path: Path, seed: int) -> Iterator[VenueMarket]:
     seen: set[str] = set()
-    for fail, row in _rows(path, _MARKET_COLUMNS):
+    for line, row in _rows(path, _MARKET_COLUMNS):
         slug, start, end, condition_id, up_token, down_token, outcome = row
         try:
             window = MarketWindow.parse_slug(slug)
@@ -205,13 +208,17 @@ def _read_markets(path: Path, seed: int) -> Iterator[VenueMarket]:
                 window.start_s,
                 window.start_s + window.series.duration_s,
             ):
-                fail(f"start_s {start} and end_s {end} are not those of {slug}")
+                _refuse(path, line, f"start_s {start} and end_s {end} are not those of {slug}")
             if not outcome:
                 continue
-            if not (up_token.isdecimal() and down_token.isdecimal() and condition_id[:2] == "0x"):
-                fail(f"condition or token ids of {slug} are malformed")
+            if not (
+                _CONDITION.fullmatch(condition_id)
+                and _TOKEN.fullmatch(up_token)
+                and _TOKEN.fullmatch(down_token)
+            ):
+                _refuse(path, line, f"condition or token ids of {slug} are malformed")
             if seen & {slug, condition_id, up_token, down_token} or up_token == down_token:
-                fail(f"{slug} or one of its ids appears twice")
+                _refuse(path, line, f"{slug} or one of its ids appears twice")
             seen |= {slug, condition_id, up_token, down_token}
             yield build_market(
                 seed,
@@ -222,16 +229,20 @@ def _read_markets(path: Path, seed: int) -> Iterator[VenueMarket]:
                 recorded_outcome=Outcome(outcome),
             )
         except ValueError as error:
-            fail(str(error))
+            _refuse(path, line, str(error))
 
 
 def _read_candles(path: Path, first_s: int, last_s: int) -> Iterator[Candle]:
     previous_s = -1
-    for fail, row in _rows(path, _CANDLE_COLUMNS):
+    for line, row in _rows(path, _CANDLE_COLUMNS):
         try:
             open_s, rest_ms = divmod(int(row[0]), 1000)
             if rest_ms or open_s % MINUTE_S or open_s <= previous_s:
-                fail(f"open_time_ms {row[0]} is off the minute or not after the one before")
+                _refuse(
+                    path,
+                    line,
+                    f"open_time_ms {row[0]} is off the minute or not after the one before",
+                )
             previous_s = open_s
             if open_s < first_s:
                 continue
@@ -242,21 +253,21 @@ def _read_candles(path: Path, first_s: int, last_s: int) -> Iterator[Candle]:
                 open_s=open_s, open=opening, high=high, low=low, close=close, volume=volume
             )
         except ValueError as error:
-            fail(str(error))
+            _refuse(path, line, str(error))
 
 
 def _read_paths(path: Path) -> dict[str, tuple[list[int], list[float]]]:
     points: dict[str, tuple[list[int], list[float]]] = {}
-    for fail, row in _rows(path, _PATH_COLUMNS):
+    for line, row in _rows(path, _PATH_COLUMNS):
         try:
             at_ms, value = int(row[1]), float(row[2])
         except ValueError as error:
-            fail(str(error))
+            _refuse(path, line, str(error))
         times, values = points.setdefault(row[0], ([], []))
         if not 0 <= value <= 1:
-            fail(f"up_price must be inside [0, 1], was {row[2]}")
+            _refuse(path, line, f"up_price must be inside [0, 1], was {row[2]}")
         if times and at_ms < times[-1]:
-            fail(f"ts_ms {at_ms} lies before the point before")
+            _refuse(path, line, f"ts_ms {at_ms} lies before the point before")
         times.append(at_ms)
         values.append(value)
     return points
@@ -273,10 +284,8 @@ def _missing(folder: Path, name: str) -> NoReturn:
     raise ConfigurationError(f"replay folder {folder} has neither {name}.csv nor {name}.csv.gz")
 
 
-def _rows(
-    path: Path, columns: Sequence[str]
-) -> Iterator[tuple[Callable[[str], NoReturn], list[str]]]:
-    """Yield the wanted columns of each row, and how to refuse it."""
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row's line and its wanted columns."""
     try:
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rt", encoding="utf-8", newline="") as text:
@@ -288,11 +297,10 @@ def _rows(
             wanted = [header.index(name) for name in columns]
             is_whole = wanted == list(range(len(header)))
             for row in reader:
-                fail = partial(_refuse, path, reader.line_num)
                 if len(row) != len(header):
-                    fail(f"{len(row)} fields where {len(header)} belong")
-                yield fail, row if is_whole else [row[index] for index in wanted]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+                    _refuse(path, reader.line_num, f"{len(row)} fields where {len(header)} belong")
+                yield reader.line_num, row if is_whole else [row[index] for index in wanted]
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
 
 

@@ -68,7 +68,8 @@ def bind_loopback(port: int) -> socket.socket:
     Raises:
         ConfigurationError: The port is taken or not allowed.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Naming the protocol makes asyncio set TCP_NODELAY; without it every answer costs 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))

@@ -81,6 +81,17 @@ def test_a_named_yaml_must_exist(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert load_settings().series == ("eth-15m", "btc-15m")
 
 
+def test_a_named_env_file_takes_the_place_of_the_default(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack names the file absolutely, whether or not there is one."""
+    (folder / ".env").write_text("POLYBOT_SERIES=sol-15m\n")
+    monkeypatch.setenv("POLYBOT_ENV_FILE", str(folder / "other.env"))
+    assert load_settings().series == ("btc-15m",)
+    (folder / "other.env").write_text("POLYBOT_SERIES=eth-15m\n")
+    assert load_settings().series == ("eth-15m",)
+
+
 @pytest.mark.parametrize("text", ["btc-15m,eth-4h", "btc-15m eth-4h", '["btc-15m", "eth-4h"]'])
 def test_lists_are_written_as_people_write_them(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commas, spaces and JSON mean the same."""

@@ -3,6 +3,7 @@
 import base64
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -191,6 +192,14 @@ def test_day_is_counted_by_window_start_and_money_by_instant() -> None:
     # +5 (m0) −0.1 −4 (m1) −0.1 +1 (m2) −0.3 (m3's fee); m0's fee was paid the day before.
     assert day.pnl_usdc == Decimal("1.5")
     assert day.fees_usdc == Decimal("0.5")
+
+
+def test_a_window_whose_fill_was_voided_is_not_traded() -> None:
+    """The venue took the fill back, so the window counts as sent without a fill."""
+    fill = buy(3, "m1", "4", "0.1")
+    log = (*LOG, replace(fill, result="failed", timestamp=at(20)))
+    day = summarise_day(DAY, decisions=DECISIONS, settlements=(), trade_log=log)
+    assert (day.traded_count, day.unfilled_count) == (0, 2)
 
 
 def test_metrics_count_the_settlements_of_the_day() -> None:

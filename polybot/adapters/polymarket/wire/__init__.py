@@ -1,0 +1,40 @@
+"""Pure parsing of what the venue sends: bytes in, domain types out, nothing fetched.
+
+Every ``parse_*`` function either returns a value that holds or raises ``DataError``. Its message
+never carries more of the input than a short escaped piece.
+"""
+
+from polybot.adapters.polymarket.wire.books import parse_book
+from polybot.adapters.polymarket.wire.markets import (
+    ClobMarket,
+    GammaMarket,
+    build_market,
+    parse_clob_market,
+    parse_gamma_market,
+)
+from polybot.adapters.polymarket.wire.resolutions import (
+    DataResolution,
+    GammaResolution,
+    agree_on_resolution,
+    parse_data_resolution,
+    parse_gamma_resolution,
+)
+from polybot.adapters.polymarket.wire.strict import parse_server_time
+from polybot.adapters.polymarket.wire.trades import TradePage, parse_trade_page
+
+__all__ = [
+    "ClobMarket",
+    "DataResolution",
+    "GammaMarket",
+    "GammaResolution",
+    "TradePage",
+    "agree_on_resolution",
+    "build_market",
+    "parse_book",
+    "parse_clob_market",
+    "parse_data_resolution",
+    "parse_gamma_market",
+    "parse_gamma_resolution",
+    "parse_server_time",
+    "parse_trade_page",
+]

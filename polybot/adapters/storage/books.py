@@ -1,0 +1,311 @@
+"""The running totals inside one write transaction: loaded, changed, stored with their cause."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, select, update
+
+from polybot.accounting import (
+    AccountBooks,
+    DayBooks,
+    FillAmounts,
+    TokenBooks,
+    book_change,
+    book_day_change,
+    book_day_deposit,
+    book_deposit,
+    day_at,
+    raise_high_water,
+    value_at_bid,
+)
+from polybot.adapters.storage.columns import (
+    day_number,
+    day_of_number,
+    micros_at,
+    shares_of,
+    usdc_of,
+    utc_day,
+)
+from polybot.adapters.storage.engine import Database
+from polybot.adapters.storage.tables import ACCOUNT, DAYS, FILLS, MOVEMENTS, ORDERS, POSITIONS
+from polybot.domain.accounts import AccountTotals, MarketExposure
+from polybot.domain.markets import ConditionId, Outcome
+from polybot.domain.modes import Mode, TradingState
+from polybot.domain.money import Shares
+from polybot.domain.orders import FillStatus, OrderStatus, Side
+
+OPEN_STATUSES = tuple(status for status in OrderStatus if status.is_open)
+# An intent whose answer was not recorded may have reached the venue: its fate is not known.
+_FATE_UNKNOWN = (OrderStatus.SENDING, OrderStatus.UNKNOWN)
+
+
+class MovementKind(StrEnum):
+    """Why money moved."""
+
+    DEPOSIT = "deposit"
+    FILL = "fill"
+    VOID = "void"
+    """A fill taken out again because the venue failed it."""
+    SETTLEMENT = "settlement"
+    CORRECTION = "correction"
+    """What a late or voided fill changes in a payout that was booked before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """One change of the books and what explains it."""
+
+    kind: MovementKind
+    change: TokenBooks
+    size: int = 0
+    price: int | None = None
+    payout: int = 0
+    outcome: str = ""
+    reference: str | None = None
+    fill_id: int | None = None
+    condition_id: str | None = None
+
+
+class Books:
+    """The account and the current day, under the writer's lock."""
+
+    def __init__(self, connection: Connection, at: datetime) -> None:
+        """Load the totals and open the UTC day of ``at`` where it is new."""
+        self.connection = connection
+        self.at_micros = micros_at(at)
+        self.account, stored_day, self.trading_state = load_account(connection)
+        self._is_new_day = stored_day is None or utc_day(at) > stored_day.day
+        self.day = day_at(stored_day, self.account, utc_day(at))
+
+    def deposit(self, amount: int, reference: str) -> None:
+        """Book cash that came in [micro-USDC]."""
+        self.account = book_deposit(self.account, amount)
+        self.day = book_day_deposit(self.day, amount)
+        self._insert(
+            Movement(kind=MovementKind.DEPOSIT, change=TokenBooks(cash=amount), reference=reference)
+        )
+
+    def book(self, movement: Movement) -> None:
+        """Book a change of a token's books and remember why."""
+        self.account = book_change(self.account, movement.change)
+        self.day = book_day_change(self.day, movement.change)
+        self._insert(movement)
+
+    def reserve(self, change: int) -> None:
+        """Hold back more, or release [micro-USDC]."""
+        self.account = replace(self.account, reserved=self.account.reserved + change)
+
+    def count_trade(self, day: int, change: int) -> None:
+        """Count an order on the day on which it was sent, or give it back."""
+        if day == day_number(self.day.day):
+            self.day = replace(self.day, trade_count=self.day.trade_count + change)
+            return
+        self.connection.execute(
+            update(DAYS).where(DAYS.c.day == day).values(trade_count=DAYS.c.trade_count + change)
+        )
+
+    def store_position(self, token_id: str, books: TokenBooks, bid: int | None) -> None:
+        """Store a position and carry the change of its value to the totals."""
+        value = value_at_bid(books.size, bid)
+        before = self.connection.execute(
+            select(POSITIONS.c.value).where(POSITIONS.c.token_id == token_id)
+        ).scalar_one()
+        self.connection.execute(
+            update(POSITIONS)
+            .where(POSITIONS.c.token_id == token_id)
+            .values(
+                size=books.size,
+                cost=books.cost,
+                realised=books.realised,
+                fees=books.fees,
+                cash=books.cash,
+                bid=bid,
+                value=value,
+            )
+        )
+        self.account = replace(
+            self.account, position_value=self.account.position_value + value - before
+        )
+
+    def save(self) -> None:
+        """Write the totals and the day back."""
+        self.account = raise_high_water(self.account)
+        number = day_number(self.day.day)
+        self.connection.execute(
+            update(ACCOUNT).values(
+                cash=self.account.cash,
+                reserved=self.account.reserved,
+                position_cost=self.account.position_cost,
+                position_value=self.account.position_value,
+                realised=self.account.realised,
+                fees=self.account.fees,
+                deposits=self.account.deposits,
+                high_water=self.account.high_water,
+                day=number,
+            )
+        )
+        counters = {
+            "opening_equity": self.day.opening_equity,
+            "trade_count": self.day.trade_count,
+            "realised": self.day.realised,
+            "fees": self.day.fees,
+        }
+        if self._is_new_day:
+            self.connection.execute(DAYS.insert().values(day=number, **counters))
+        else:
+            self.connection.execute(update(DAYS).where(DAYS.c.day == number).values(**counters))
+
+    def _insert(self, movement: Movement) -> None:
+        change = movement.change
+        self.connection.execute(
+            MOVEMENTS.insert().values(
+                kind=movement.kind,
+                booked_at=self.at_micros,
+                day=day_number(self.day.day),
+                reference=movement.reference,
+                fill_id=movement.fill_id,
+                condition_id=movement.condition_id,
+                outcome=movement.outcome,
+                size=movement.size,
+                price=movement.price,
+                cash=change.cash,
+                cost=change.cost,
+                realised=change.realised,
+                fees=change.fees,
+                payout=movement.payout,
+            )
+        )
+
+
+class Store:
+    """What the parts of the ledger share: the database and the mode."""
+
+    def __init__(self, database: Database, mode: Mode) -> None:
+        """Work on an opened database."""
+        self._database = database
+        self.mode = mode
+
+    @contextlib.contextmanager
+    def _books(self, at: datetime) -> Iterator[Books]:
+        with self._database.writing() as connection:
+            books = Books(connection, at)
+            yield books
+            books.save()
+
+
+def load_account(connection: Connection) -> tuple[AccountBooks, DayBooks | None, TradingState]:
+    """Read the running totals, the current day and the trading state."""
+    row = connection.execute(select(ACCOUNT)).mappings().one()
+    account = AccountBooks(
+        cash=row["cash"],
+        reserved=row["reserved"],
+        position_cost=row["position_cost"],
+        position_value=row["position_value"],
+        realised=row["realised"],
+        fees=row["fees"],
+        deposits=row["deposits"],
+        high_water=row["high_water"],
+    )
+    state = TradingState(row["trading_state"])
+    if row["day"] is None:
+        return account, None, state
+    day = connection.execute(select(DAYS).where(DAYS.c.day == row["day"])).mappings().one()
+    return (
+        account,
+        DayBooks(
+            day=day_of_number(day["day"]),
+            opening_equity=day["opening_equity"],
+            trade_count=day["trade_count"],
+            realised=day["realised"],
+            fees=day["fees"],
+        ),
+        state,
+    )
+
+
+def account_totals(
+    connection: Connection, account: AccountBooks, day: DayBooks, state: TradingState
+) -> AccountTotals:
+    """Return the totals as the rest of the program sees them."""
+    unknown = connection.execute(
+        select(ORDERS.c.condition_id).where(ORDERS.c.status.in_(_FATE_UNKNOWN)).distinct()
+    ).scalars()
+    return AccountTotals(
+        cash_usdc=usdc_of(account.cash),
+        reserved_usdc=usdc_of(account.reserved),
+        position_cost_usdc=usdc_of(account.position_cost),
+        position_value_usdc=usdc_of(account.position_value),
+        realised_pnl_usdc=usdc_of(account.realised),
+        fees_usdc=usdc_of(account.fees),
+        deposits_usdc=usdc_of(account.deposits),
+        high_water_usdc=usdc_of(account.high_water),
+        day=day.day,
+        day_opening_equity_usdc=usdc_of(day.opening_equity),
+        day_trade_count=day.trade_count,
+        day_realised_pnl_usdc=usdc_of(day.realised),
+        day_fees_usdc=usdc_of(day.fees),
+        trading_state=state,
+        unknown_condition_ids=frozenset(ConditionId(found) for found in unknown),
+    )
+
+
+def exposure_of(connection: Connection, condition_id: str) -> MarketExposure:
+    """Return what is at risk in one market: its positions and its open orders."""
+    positions = connection.execute(
+        select(POSITIONS.c.outcome, POSITIONS.c.size, POSITIONS.c.cost).where(
+            POSITIONS.c.condition_id == condition_id
+        )
+    ).all()
+    orders = connection.execute(
+        select(
+            ORDERS.c.side,
+            ORDERS.c.outcome,
+            func.sum(ORDERS.c.reserved),
+            func.sum(ORDERS.c.size - ORDERS.c.filled_size),
+        )
+        .where(ORDERS.c.condition_id == condition_id, ORDERS.c.status.in_(OPEN_STATUSES))
+        .group_by(ORDERS.c.side, ORDERS.c.outcome)
+    ).all()
+    held = dict.fromkeys(Outcome, Shares(shares_of(0)))
+    for outcome, size, _cost in positions:
+        held[Outcome(outcome)] = shares_of(max(size, 0))
+    selling = dict.fromkeys(Outcome, Shares(shares_of(0)))
+    for side, outcome, _reserved, left in orders:
+        if side == Side.SELL:
+            selling[Outcome(outcome)] = shares_of(max(int(left), 0))
+    return MarketExposure(
+        reserved_usdc=usdc_of(sum(int(reserved) for _, _, reserved, _ in orders)),
+        position_cost_usdc=usdc_of(sum(cost for _, _, cost in positions)),
+        held=held,
+        selling=selling,
+    )
+
+
+def token_books_of(row: RowMapping) -> TokenBooks:
+    """Return the books of a row of the positions table."""
+    return TokenBooks(
+        size=row["size"],
+        cost=row["cost"],
+        realised=row["realised"],
+        fees=row["fees"],
+        cash=row["cash"],
+    )
+
+
+def amounts_of(row: RowMapping | dict[str, Any]) -> FillAmounts:
+    """Return the amounts of a row of the fills table."""
+    return FillAmounts(side=Side(row["side"]), size=row["size"], price=row["price"], fee=row["fee"])
+
+
+def counted_fills(connection: Connection, token_id: str) -> dict[int, FillAmounts]:
+    """Return a token's fills that were not voided, by id, in recorded order."""
+    rows = connection.execute(
+        select(FILLS)
+        .where(FILLS.c.token_id == token_id, FILLS.c.status != FillStatus.FAILED)
+        .order_by(FILLS.c.id)
+    ).mappings()
+    return {row["id"]: amounts_of(row) for row in rows}

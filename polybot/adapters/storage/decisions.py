@@ -1,0 +1,217 @@
+"""Decisions: one per key, claimed once, finished once."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from polybot.adapters.storage.books import Store
+from polybot.adapters.storage.columns import (
+    clean_text,
+    decimal_of,
+    decimal_text,
+    instant_at,
+    json_of,
+    json_text,
+    micros_at,
+)
+from polybot.adapters.storage.outbox import insert_alert
+from polybot.adapters.storage.tables import DECISIONS, MARKETS
+from polybot.domain.alerts import Alert
+from polybot.domain.decisions import BookSummary, Decision, Verdict
+from polybot.domain.markets import ConditionId, Market, MarketWindow, Outcome
+from polybot.domain.orders import DecisionKey, OrderId, RiskCheck
+from polybot.domain.signals import Direction
+
+
+class DecisionStore(Store):
+    """The ledger's decisions."""
+
+    def claim_decision(self, decision: Decision) -> Decision | None:
+        """Record a PENDING decision, or return the one that already has its key."""
+        if decision.verdict is not Verdict.PENDING:
+            raise ValueError(f"only a pending decision can be claimed, was {decision.verdict}")
+        with self._database.writing() as connection:
+            existing = load_decision(connection, decision.key)
+            if existing is not None:
+                return existing
+            connection.execute(insert(DECISIONS).values(**_columns_of(decision)))
+            _remember_window(connection, decision)
+        return None
+
+    def finish_decision(self, decision: Decision, *, alert: Alert | None = None) -> bool:
+        """Replace a PENDING decision by its final form; ``False`` where it was final already.
+
+        A decision that nobody claimed is recorded as it is. The alert goes into the outbox in
+        the same transaction, and only when the decision was replaced.
+        """
+        if decision.verdict is Verdict.PENDING:
+            raise ValueError(f"decision {decision.key} has no final verdict")
+        with self._database.writing() as connection:
+            if not replace_pending(connection, decision):
+                if load_decision(connection, decision.key) is not None:
+                    return False
+                connection.execute(insert(DECISIONS).values(**_columns_of(decision)))
+            _remember_window(connection, decision)
+            if alert is not None:
+                insert_alert(connection, alert, at_micros=micros_at(decision.decided_at))
+        return True
+
+    def decision(self, key: DecisionKey) -> Decision | None:
+        """Return the decision with a key."""
+        with self._database.reading() as connection:
+            return load_decision(connection, key)
+
+    def pending_decisions(self) -> tuple[Decision, ...]:
+        """Return decisions that a run claimed and has not finished, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(DECISIONS)
+                .where(DECISIONS.c.verdict == Verdict.PENDING)
+                .order_by(DECISIONS.c.id)
+            ).mappings()
+            return tuple(decision_of(row) for row in rows)
+
+    def decisions_between(self, start: datetime, end: datetime) -> tuple[Decision, ...]:
+        """Return decisions for windows that start in ``[start, end)``, oldest first."""
+        scale = 1_000_000
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(DECISIONS)
+                .where(
+                    DECISIONS.c.window_start_s * scale >= micros_at(start),
+                    DECISIONS.c.window_start_s * scale < micros_at(end),
+                )
+                .order_by(DECISIONS.c.window_start_s, DECISIONS.c.id)
+            ).mappings()
+            return tuple(decision_of(row) for row in rows)
+
+
+def load_decision(connection: Connection, key: str) -> Decision | None:
+    """Return the decision with a key, inside a transaction."""
+    row = (
+        connection.execute(select(DECISIONS).where(DECISIONS.c.key == key)).mappings().one_or_none()
+    )
+    return None if row is None else decision_of(row)
+
+
+def replace_pending(connection: Connection, decision: Decision) -> bool:
+    """Replace a PENDING decision; ``False`` where none is pending under the key."""
+    result = connection.execute(
+        update(DECISIONS)
+        .where(DECISIONS.c.key == decision.key, DECISIONS.c.verdict == Verdict.PENDING)
+        .values(**_columns_of(decision))
+    )
+    return result.rowcount == 1
+
+
+def place_decision(connection: Connection, decision: Decision, order_id: OrderId) -> bool:
+    """Finish a PENDING decision as PLACED with its order."""
+    return replace_pending(connection, replace(decision, verdict=Verdict.PLACED, order_id=order_id))
+
+
+def remember_market(connection: Connection, market: Market) -> None:
+    """Keep what settling and explaining needs once the venue has delisted the market."""
+    values = {
+        "slug": market.slug,
+        "window_start_s": market.window.start_s,
+        "question": clean_text(market.question),
+        "up_token_id": market.token_ids[Outcome.UP],
+        "down_token_id": market.token_ids[Outcome.DOWN],
+    }
+    known = connection.execute(
+        update(MARKETS).where(MARKETS.c.condition_id == market.condition_id).values(**values)
+    )
+    if known.rowcount == 0:
+        connection.execute(insert(MARKETS).values(condition_id=market.condition_id, **values))
+
+
+def _remember_window(connection: Connection, decision: Decision) -> None:
+    if decision.condition_id is None:
+        return
+    known = connection.execute(
+        select(MARKETS.c.question).where(MARKETS.c.condition_id == decision.condition_id)
+    ).one_or_none()
+    if known is None:
+        connection.execute(
+            insert(MARKETS).values(
+                condition_id=decision.condition_id,
+                slug=decision.window.slug,
+                window_start_s=decision.window.start_s,
+                question=clean_text(decision.question),
+                up_token_id=None,
+                down_token_id=None,
+            )
+        )
+
+
+def _columns_of(decision: Decision) -> dict[str, Any]:
+    book = decision.book
+    return {
+        "key": decision.key,
+        "strategy": decision.strategy,
+        "slug": decision.window.slug,
+        "window_start_s": decision.window.start_s,
+        "verdict": decision.verdict,
+        "reason": clean_text(decision.reason),
+        "decided_at": micros_at(decision.decided_at),
+        "run_name": clean_text(decision.run_name),
+        "direction": decision.direction,
+        "signal_reason": clean_text(decision.signal_reason),
+        "condition_id": decision.condition_id,
+        "question": clean_text(decision.question),
+        "order_id": decision.order_id,
+        "indicators": json_text(decision.indicators),
+        "checks": json_text([[c.name, c.passed, c.detail] for c in decision.checks]),
+        "book": json_text(
+            None
+            if book is None
+            else {
+                "best_bid": decimal_text(book.best_bid),
+                "best_ask": decimal_text(book.best_ask),
+                "spread": decimal_text(book.spread),
+                "ask_depth_usdc": decimal_text(book.ask_depth_usdc),
+            }
+        ),
+        "price_to_beat": decimal_text(decision.price_to_beat),
+    }
+
+
+def decision_of(row: RowMapping) -> Decision:
+    """Return the decision of a row."""
+    return Decision(
+        key=DecisionKey(row["key"]),
+        strategy=row["strategy"],
+        window=MarketWindow.parse_slug(row["slug"]),
+        verdict=Verdict(row["verdict"]),
+        reason=row["reason"],
+        decided_at=instant_at(row["decided_at"]),
+        run_name=row["run_name"],
+        direction=None if row["direction"] is None else Direction(row["direction"]),
+        signal_reason=row["signal_reason"],
+        condition_id=None if row["condition_id"] is None else ConditionId(row["condition_id"]),
+        question=row["question"],
+        order_id=None if row["order_id"] is None else OrderId(row["order_id"]),
+        indicators=json_of(row["indicators"]),
+        checks=tuple(
+            RiskCheck(name=name, passed=passed, detail=detail)
+            for name, passed, detail in json_of(row["checks"])
+        ),
+        book=_book_of(json_of(row["book"])),
+        price_to_beat=decimal_of(row["price_to_beat"]),
+    )
+
+
+def _book_of(stored: dict[str, str | None] | None) -> BookSummary | None:
+    if stored is None:
+        return None
+    depth = decimal_of(stored["ask_depth_usdc"])
+    if depth is None:
+        raise ValueError("a stored book summary must have its depth")
+    return BookSummary(
+        best_bid=decimal_of(stored["best_bid"]),
+        best_ask=decimal_of(stored["best_ask"]),
+        spread=decimal_of(stored["spread"]),
+        ask_depth_usdc=depth,
+    )

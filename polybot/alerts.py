@@ -1,0 +1,267 @@
+"""What the owner is told, and the delivery of what waits in the outbox.
+
+Alerts are plain text. Text that came from outside (market questions, error messages) is made
+harmless here as far as every channel is concerned: one line, printable, short, no mentions, no
+links. What a certain channel needs on top (HTML or Markdown escapes) is the channel's business.
+
+Nothing here sends anything itself or reads the time, and no alert ever fails or delays a trade:
+builders never raise for odd text, and delivery is a step of its own.
+"""
+
+import asyncio
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from polybot.domain.accounts import OrderRecord, Settlement, TradingStateChange
+from polybot.domain.alerts import Alert, AlertKind, OutboxAlert
+from polybot.domain.decisions import Decision
+from polybot.domain.markets import MarketWindow, Outcome
+from polybot.domain.modes import Mode
+from polybot.domain.money import text_of
+from polybot.domain.orders import Fill, Order, Side
+from polybot.ports import Ledger, Notifier
+
+LONGEST_TITLE: Final = 120
+LONGEST_LINE: Final = 400
+LONGEST_BODY: Final = 1500
+FIRST_RETRY: Final = timedelta(seconds=30)
+LONGEST_RETRY: Final = timedelta(hours=1)
+# Older news is history: it stays in the ledger and is not sent when a channel comes back.
+EXPIRES_AFTER: Final = timedelta(hours=24)
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+# A call begins no new delivery after this [s]; one delivery may take as long as SEND_BOUND_S.
+CALL_BUDGET_S: Final = 20.0
+SEND_BOUND_S: Final = 15.0
+# So many failures in a row mean that the channel is down, not that one alert is odd.
+FAILURES_PER_CALL: Final = 3
+# An operator's user@host is none, but Discord takes x@everyone for one.
+_MENTION: Final = re.compile(r"(?<!\w)@(?=\S)|@(?=everyone|here|channel|all)", re.IGNORECASE)
+_NUMBERS: Final = re.compile(
+    r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+([.,:][0-9]+)*", re.IGNORECASE
+)
+
+
+def clean_line(text: str, longest: int = LONGEST_LINE) -> str:
+    """Return text from anywhere as one harmless line.
+
+    Control characters (ANSI escapes and line breaks among them), invisible and direction-changing
+    characters, and lone surrogates are gone; white space is single; mentions (``@everyone``,
+    ``<@1>``, ``<!here>``) and links no longer work; longer text is cut with an ellipsis.
+    """
+    # Cut first: a title of a megabyte must not cost a megabyte's work in every step.
+    kept = text[: 4 * longest]
+    kept = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", kept)
+    kept = "".join(
+        character if unicodedata.category(character)[0] != "C" else " " * character.isspace()
+        for character in kept
+        if not 0xFE00 <= ord(character) <= 0xFE0F
+    )
+    kept = re.sub(r"[\s\u115f\u1160\u3164\uffa0\u2800]+", " ", kept).strip()
+    kept = _MENTION.sub("@ ", kept)
+    kept = re.sub(r"<(?=[@!#&])", "< ", kept)
+    kept = re.sub(r":(?=//)", ": ", kept)
+    return kept if len(kept) <= longest else f"{kept[: longest - 1].rstrip()}…"
+
+
+def fill_alert(fill: Fill, order: Order, *, mode: Mode) -> Alert:
+    """Tell about a fill of an order that was just placed."""
+    return _fill_alert(
+        fill,
+        side=order.side,
+        outcome=order.outcome,
+        window=order.market.window,
+        question=order.market.question,
+        mode=mode,
+    )
+
+
+def recorded_fill_alert(fill: Fill, record: OrderRecord, *, mode: Mode) -> Alert:
+    """Tell about a fill that was learned later, by asking the venue."""
+    return _fill_alert(
+        fill, side=record.side, outcome=record.outcome, window=record.window, question="", mode=mode
+    )
+
+
+def refused_alert(decision: Decision, *, mode: Mode) -> Alert:
+    """Tell that a limit stopped an order; once per decision."""
+    failed = [check for check in decision.checks if not check.passed]
+    reasons = [f"{check.name}: {check.detail}" for check in failed] or [decision.reason]
+    return _alert(
+        AlertKind.REFUSED,
+        f"refused:{decision.key}",
+        f"{mode}: refused {decision.direction or ''} {decision.window.slug}",
+        [decision.question, *reasons, _when(decision.window)],
+    )
+
+
+def skipped_alert(decision: Decision, *, mode: Mode) -> Alert:
+    """Tell that a window could not be decided; once per hour and reason, figures aside."""
+    return _alert(
+        AlertKind.SKIPPED,
+        f"skipped:{mode}:{_hour(decision.decided_at)}:{_digest(decision.reason)}",
+        f"{mode}: skipped {decision.window.slug}",
+        [decision.reason, _when(decision.window)],
+    )
+
+
+def settlement_alert(settlement: Settlement, *, mode: Mode) -> Alert:
+    """Tell what a market paid and earned; once per market."""
+    pnl = settlement.pnl_usdc
+    outcome = f"{settlement.winner} won" if settlement.winner else "voided by the venue"
+    return _alert(
+        AlertKind.SETTLEMENT,
+        f"settled:{settlement.condition_id}",
+        f"{mode}: {_signed(pnl)} USDC, {settlement.window.slug}",
+        [
+            f"{outcome}; payout {text_of(settlement.payout_usdc)} USDC, "
+            f"P&L {_signed(pnl)} USDC after fees",
+            _when(settlement.window),
+        ],
+    )
+
+
+def run_failed_alert(flow: str, reason: str, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that a flow run broke; once per hour, flow and reason, figures aside."""
+    return _alert(
+        AlertKind.RUN_FAILED,
+        f"run-failed:{mode}:{flow}:{_hour(at)}:{_digest(reason)}",
+        f"{mode}: {flow} run failed",
+        [reason, f"at {at:%Y-%m-%d %H:%M:%S} UTC"],
+    )
+
+
+def trading_state_alert(change: TradingStateChange, *, mode: Mode) -> Alert:
+    """Tell who allowed or stopped trading, and why; once per change."""
+    return _alert(
+        AlertKind.TRADING_STATE,
+        f"trading-state:{change.changed_at.isoformat()}:{change.state}",
+        f"{mode}: trading is {change.state}",
+        [f"by {change.by}: {change.reason}", f"at {change.changed_at:%Y-%m-%d %H:%M:%S} UTC"],
+    )
+
+
+def daily_report_alert(day: date, summary: str, *, mode: Mode) -> Alert:
+    """Tell what a UTC day brought; once per day."""
+    return _alert(
+        AlertKind.DAILY_REPORT,
+        f"daily-report:{mode}:{day}",
+        f"{mode}: report of {day}",
+        summary.splitlines(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryResult:
+    """What one look at the outbox did."""
+
+    sent: int = 0
+    failed: int = 0
+    """Attempts that will be repeated later."""
+    expired: int = 0
+    """Older than a day and therefore not sent."""
+
+
+async def deliver_due(
+    ledger: Ledger, notifier: Notifier, *, at: datetime, per_minute: int
+) -> DeliveryResult:
+    """Send what is due in the outbox, at least once, in order, within a bounded time.
+
+    An attempt is counted, and put off, before it is made: a process that dies while sending
+    leaves an alert that is tried again, and another process that looks meanwhile leaves it alone.
+    Attempts are 30 s apart, then twice as long each time up to an hour, for 24 hours.
+
+    Args:
+        ledger: Has the outbox.
+        notifier: The channels; without any, everything stays where it is.
+        at: The current instant.
+        per_minute: Most attempts of this call; callers call at most about once a minute.
+
+    Raises:
+        TransientError: The ledger is busy. A channel's failure is never raised.
+    """
+    if not notifier.is_configured:
+        return DeliveryResult()
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + CALL_BUDGET_S
+    sent = failed = expired = failures_in_a_row = 0
+    while sent + failed < per_minute and failures_in_a_row < FAILURES_PER_CALL:
+        waiting = next(iter(ledger.due_alerts(at=at, limit=1)), None)
+        if waiting is None or clock() >= deadline:
+            break
+        if at - waiting.created_at > EXPIRES_AFTER:
+            ledger.record_alert_failed(waiting.id, error="expired unsent", next_attempt_at=NEVER)
+            expired += 1
+            continue
+        ledger.record_alert_failed(
+            waiting.id, error="not delivered", next_attempt_at=at + _retry_delay(waiting.attempts)
+        )
+        if await _is_sent(notifier, waiting):
+            ledger.record_alert_sent(waiting.id, at=at)
+            sent, failures_in_a_row = sent + 1, 0
+        else:
+            failed, failures_in_a_row = failed + 1, failures_in_a_row + 1
+    return DeliveryResult(sent=sent, failed=failed, expired=expired)
+
+
+async def _is_sent(notifier: Notifier, waiting: OutboxAlert) -> bool:
+    try:
+        async with asyncio.timeout(SEND_BOUND_S):
+            return await notifier.send(waiting.alert)
+    except TimeoutError:
+        return False
+
+
+def _retry_delay(attempts: int) -> timedelta:
+    # 2¹⁰ half minutes are far beyond the longest delay; the bound keeps the power small.
+    return min(FIRST_RETRY * (1 << min(attempts, 10)), LONGEST_RETRY)
+
+
+def _fill_alert(
+    fill: Fill, *, side: Side, outcome: Outcome, window: MarketWindow, question: str, mode: Mode
+) -> Alert:
+    cost = text_of(fill.size * fill.price)
+    verb = "bought" if side is Side.BUY else "sold"
+    return _alert(
+        AlertKind.FILL,
+        f"fill:{fill.trade_id}:{fill.order_id}:{fill.leg}",
+        f"{mode}: {verb} {outcome} {window.slug}",
+        [
+            question,
+            f"{text_of(fill.size)} shares at {text_of(fill.price)} = {cost} USDC, "
+            f"fee {text_of(fill.fee_usdc)} USDC ({fill.liquidity.lower()})",
+            _when(window),
+        ],
+    )
+
+
+def _alert(kind: AlertKind, key: str, title: str, lines: list[str]) -> Alert:
+    body = "\n".join(cleaned for line in lines if (cleaned := clean_line(line)))
+    return Alert(
+        kind=kind,
+        dedupe_key=clean_line(key),
+        title=clean_line(title, LONGEST_TITLE),
+        body=body if len(body) <= LONGEST_BODY else f"{body[: LONGEST_BODY - 1].rstrip()}…",
+    )
+
+
+def _when(window: MarketWindow) -> str:
+    return f"window {window.start:%Y-%m-%d %H:%M}-{window.end:%H:%M} UTC"
+
+
+def _signed(value: Decimal) -> str:
+    return f"{'+' if value > 0 else ''}{text_of(value)}"
+
+
+def _hour(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H}"
+
+
+def _digest(reason: str) -> str:
+    # "stale by 61 s" and "stale by 121 s" are one reason.
+    alike = _NUMBERS.sub("#", reason[:LONGEST_BODY]).lower()
+    return hashlib.blake2b(alike.encode("utf-8", "replace"), digest_size=8).hexdigest()

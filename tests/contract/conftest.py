@@ -1,0 +1,88 @@
+"""Databases that the ledger's contract runs against: SQLite files and a throw-away PostgreSQL."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from polybot.adapters.storage.ledger import SqlLedger, open_ledger
+from polybot.domain.modes import Mode
+
+OpenLedger = Callable[[], SqlLedger]
+
+
+def _postgres_folder() -> Path | None:
+    """Return the newest installed PostgreSQL's folder of programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    if found:
+        return found[0].parent
+    on_path = shutil.which("initdb")
+    return None if on_path is None else Path(on_path).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def postgres_socket() -> Iterator[Path]:
+    """Start a PostgreSQL of our own on a socket in a temporary folder; skip where none is."""
+    programs = _postgres_folder()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed on this machine")
+    # The server refuses to run as root.
+    user = "nobody" if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="polybot-pg-"))
+    if user is not None:
+        account = pwd.getpwnam(user)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    data = folder / "data"
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "polybot", "-A", "trust", "--no-sync"],
+            user=user, cwd=folder, check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        control = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
+        options = (
+            f"-c listen_addresses='' -c unix_socket_directories={folder} -c max_connections=40"
+        )
+        subprocess.run(
+            [*control, "-l", folder / "log", "-o", options, "start"],
+            user=user, cwd=folder, check=True, timeout=90, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        stack.callback(
+            subprocess.run,
+            [*control, "-m", "immediate", "stop"],
+            user=user, cwd=folder, check=True, timeout=90, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        yield folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_location(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
+    """Return where a new ledger can be made: a file, or a new PostgreSQL database."""
+    if request.param == "sqlite":
+        return tmp_path / "home" / "paper.db"
+    socket: Path = request.getfixturevalue("postgres_socket")
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
+    name = f"ledger_{uuid4().hex}"
+    with psycopg.connect(host=str(socket), user="polybot", dbname="postgres", autocommit=True) as c:
+        c.execute(f"CREATE DATABASE {name}")
+    return f"postgresql+psycopg://polybot@/{name}?host={socket}"
+
+
+@pytest.fixture
+def reopen(ledger_location: str | Path) -> Iterator[OpenLedger]:
+    """Return a way to open the same ledger again, as another process would."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(open_ledger(ledger_location, mode=Mode.PAPER))
+
+
+@pytest.fixture
+def ledger(reopen: OpenLedger) -> SqlLedger:
+    """Return a new, empty paper ledger."""
+    return reopen()

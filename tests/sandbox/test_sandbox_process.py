@@ -1,0 +1,102 @@
+"""``python -m polybot.sandbox`` as a process of its own."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.sandbox.conftest import START_S
+
+COMMAND = [sys.executable, "-m", "polybot.sandbox"]
+
+
+@contextmanager
+def _started(*options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Start the sandbox and read its one line."""
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process, json.loads(process.stdout.readline())["url"]
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_process_serves_and_stops_cleanly_on_a_signal(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """Exit code 0 and silent, also while somebody waits for the clock."""
+    ready = tmp_path / "ready.json"
+    options = ("--stepped", "--start", str(START_S), "--ready-file", str(ready))
+    with _started(*options) as (process, url), ThreadPoolExecutor(1) as pool:
+        assert json.loads(ready.read_text()) == {"url": url}
+        with httpx.Client(base_url=url, trust_env=False, timeout=10) as http:
+            assert http.get("/time").json() == START_S
+            wait = {"id": "one", "until_ms": (START_S + 1) * 1000}
+            waiter = pool.submit(
+                httpx.post, f"{url}/sandbox/clock/wait", json=wait, timeout=10, trust_env=False
+            )
+            while not http.get("/sandbox/clock").json()["waiting"]:
+                assert not waiter.done()
+            process.send_signal(number)
+            assert waiter.result(10).status_code == 503
+        output, errors = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert (output, errors) == ("", "")
+
+
+def test_port_in_use_is_one_sentence() -> None:
+    """Exit code 1 and the port's number."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = subprocess.run(
+            [*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=20, check=False
+        )
+
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.count("\n") == 1
+    assert f"port {port} " in run.stderr
+
+
+def test_missing_replay_folder_and_bad_speed_are_one_sentence() -> None:
+    """Nothing is served on settings that cannot work."""
+    for options in (["--replay", "/nonexistent"], ["--speed", "0"]):
+        run = subprocess.run(
+            [*COMMAND, "--port", "0", *options],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert run.returncode == 1
+        assert run.stderr.count("\n") == 1
+
+
+def test_start_up_imports_nothing_heavy() -> None:
+    """The sandbox starts in a fraction of a second because of what it leaves out."""
+    code = (
+        "import sys, polybot.sandbox.__main__;"
+        "print([m for m in ('pandas','sqlalchemy','prefect','ccxt','pydantic','numpy')"
+        " if m in sys.modules], [m for m in sys.modules if m.startswith('polybot.adapters')])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert run.stdout.strip() == "[] []"

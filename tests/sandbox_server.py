@@ -1,0 +1,25 @@
+"""A real sandbox on a free port of loopback, for tests that need the wire."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from polybot.sandbox.server import SandboxServer, bind_loopback
+from polybot.sandbox.venue import SandboxVenue
+
+
+@contextmanager
+def serve_in_thread(venue: SandboxVenue) -> Iterator[str]:
+    """Serve a venue in a thread of its own and give its URL; the clock stays the caller's."""
+    ready = threading.Event()
+    server = SandboxServer(venue, bind_loopback(0), when_ready=lambda _: ready.set())
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    try:
+        assert ready.wait(10), "the sandbox did not start within 10 s"
+        yield server.url
+    finally:
+        server.stop()
+        thread.join(10)
+        assert not thread.is_alive(), "the sandbox did not stop within 10 s"

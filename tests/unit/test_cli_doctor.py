@@ -1,0 +1,121 @@
+"""The doctor finds what is wrong, says how to mend it, and ends with 1."""
+
+import json
+import os
+import socket
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from polybot.cli.doctor import Examination, Finding, _clock_finding, examine
+from polybot.cli.session import Session
+from polybot.domain.modes import Mode
+from polybot.errors import DataError
+from tests.cli_steps import fill_sandbox_ledger, run, run_json
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, without any setting of this machine."""
+    for name in os.environ:
+        if name.startswith("POLYBOT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / ".polybot"
+
+
+@pytest.fixture
+def traded(home: Path) -> Path:
+    """The home of a sandbox ledger in which things happened."""
+    fill_sandbox_ledger(home)
+    return home
+
+
+def test_doctor_finds_a_healthy_installation(traded: Path) -> None:
+    """Every check passes on a ledger that our own code made."""
+    document = run_json("--mode", "sandbox", "doctor", "--ledger", "--offline")
+    assert document["healthy"] is True
+    names = [check["name"] for check in document["checks"]]
+    assert {"settings", "prefect", "sqlite", "ledger", "ledger audit", "venue"} <= set(names)
+    assert "access to sandbox.db" in names
+
+
+def test_doctor_finds_books_that_do_not_balance(traded: Path) -> None:
+    """A total changed behind the ledger's back is found, told, and ends with 1."""
+    with sqlite3.connect(traded / "sandbox.db") as connection:
+        connection.execute("UPDATE account SET cash = cash + 1, realised = realised + 1")
+    connection.close()
+    healthy = run("--mode", "sandbox", "doctor", "--offline")
+    assert healthy.exit_code == 0, "without --ledger the history is not read"
+    result = run("--mode", "sandbox", "doctor", "--offline", "--ledger")
+    assert result.exit_code == 1
+    assert "FAIL ledger audit: " in result.stdout
+    assert "1000.657001, history says 1000.657" in result.stdout
+
+
+def test_doctor_finds_files_that_others_can_read(traded: Path) -> None:
+    """Ledger and secrets are for their owner alone; the line says how to mend it."""
+    (traded / "sandbox.db").chmod(0o644)
+    Path(".env").write_text("")
+    Path(".env").chmod(0o640)
+    result = run("--mode", "sandbox", "doctor", "--offline")
+    assert result.exit_code == 1
+    assert "chmod 600 .polybot/sandbox.db" in result.stdout
+    assert "chmod 600 .env" in result.stdout
+
+
+def test_doctor_stops_at_settings_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else is checked with settings that are wrong."""
+    monkeypatch.setenv("POLYBOT_MODE", "practice")
+    result = run("doctor", "--json")
+    assert result.exit_code == 1
+    checks = json.loads(result.stdout)["checks"]
+    assert [check["passed"] for check in checks] == [False]
+
+
+def test_doctor_names_an_endpoint_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line for each endpoint, and what to run instead."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        for name in ("GAMMA", "CLOB", "DATA"):
+            monkeypatch.setenv(f"POLYBOT_VENUE__{name}_URL", url)
+        result = run("doctor")
+    assert result.exit_code == 1
+    assert result.stdout.count("FAIL") == 3
+    assert "polybot up --sandbox" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("told", "local_s", "passed"),
+    [
+        (b"1000", 1000.9, True),
+        (b"1000", 1003.0, True),
+        (b"1000", 1003.1, False),
+        (b"1000", 998.0, True),
+        (b"1000", 997.9, False),
+        (b"<html>", 1000.0, False),
+        (b"9" * 5000, 1000.0, False),
+        (None, 1000.0, False),
+    ],
+)
+def test_clock_may_differ_by_two_seconds(told: bytes | None, local_s: float, passed: bool) -> None:
+    """The venue tells whole seconds, so its second counts as a whole."""
+    assert _clock_finding(told, local_s=local_s, mode=Mode.PAPER).passed is passed
+
+
+def test_one_broken_check_does_not_hide_the_others() -> None:
+    """An error inside a check is its own line."""
+
+    def check_broken(_: Examination) -> list[Finding]:
+        raise DataError("the thing is broken", reason="broken")
+
+    def check_fine(_: Examination) -> list[Finding]:
+        return [Finding(name="fine", passed=True, detail="as it should be")]
+
+    found = examine(
+        Examination(session=Session(), audit=False, offline=True), (check_broken, check_fine)
+    )
+    assert [(f.name, f.passed) for f in found] == [("broken", False), ("fine", True)]
+    assert found[0].detail == "the thing is broken"

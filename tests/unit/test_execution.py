@@ -1,0 +1,507 @@
+"""An order is durable before it leaves, leaves once, and is only ever what was proved about it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polybot import execution
+from polybot.adapters.storage.ledger import open_ledger
+from polybot.domain.accounts import OrderRecord, TradingStateChange
+from polybot.domain.alerts import Alert, AlertKind
+from polybot.domain.decisions import Decision, Verdict, trend_key
+from polybot.domain.markets import ConditionId, MarketWindow
+from polybot.domain.modes import Mode, TradingState
+from polybot.domain.money import ZERO_USDC, shares, usdc
+from polybot.domain.orders import (
+    Accepted,
+    ApprovedOrder,
+    Fill,
+    FillStatus,
+    Liquidity,
+    Order,
+    OrderId,
+    OrderReport,
+    OrderStatus,
+    PreparedOrder,
+    RefusedOrder,
+    Rejected,
+    SubmitResult,
+    TradeId,
+    Unknown,
+)
+from polybot.errors import DataError, PermanentError, TransientError
+from polybot.ports import Ledger
+from tests.builders import (
+    NOW,
+    WINDOW,
+    build_approved,
+    build_decision,
+    build_limits,
+    build_market,
+    build_order,
+    build_resting_order,
+)
+from tests.fakes import FixedClock, ScriptedExchange
+from tests.ledgers import new_ledger
+
+LATER = NOW + timedelta(minutes=5)
+
+
+class Desk:
+    """A real ledger with 1000 USDC and an exchange that answers as told."""
+
+    def __init__(self, folder: Path, answer: Any = None) -> None:
+        path = folder / "paper.db"
+        path.write_bytes(new_ledger(Decimal(1000), at=NOW))
+        self.ledger: Ledger = open_ledger(path, mode=Mode.PAPER)
+        self.exchange = ScriptedExchange(answer)
+        self.clock = FixedClock(NOW)
+
+    async def place(
+        self, order: Order | None = None, **limits: Any
+    ) -> execution.PlacedOrder | RefusedOrder:
+        approved = build_approved(order)
+        return await execution.place(
+            approved,
+            self.claim(approved),
+            exchange=self.exchange,
+            ledger=self.ledger,
+            clock=self.clock,
+            limits=build_limits(**limits),
+            alert_for=fill_alert,
+        )
+
+    async def placed(self, order: Order | None = None) -> execution.PlacedOrder:
+        result = await self.place(order)
+        assert isinstance(result, execution.PlacedOrder)
+        return result
+
+    def claim(self, approved: ApprovedOrder) -> Decision:
+        decision = build_decision(
+            key=approved.order.decision_key, window=approved.order.market.window
+        )
+        self.ledger.claim_decision(decision)
+        return decision
+
+    async def reconcile(self, at: datetime = LATER, **options: Any) -> execution.ReconcileResult:
+        clock = FixedClock(at)
+        return await execution.reconcile(self.ledger, self.exchange, clock, **options)
+
+    @property
+    def reserved(self) -> Decimal:
+        return self.ledger.totals(at=self.clock.instant).reserved_usdc
+
+    @property
+    def alerts(self) -> list[str]:
+        return [row.alert.dedupe_key for row in self.ledger.due_alerts(at=LATER, limit=100)]
+
+
+def fill_alert(fill: Fill) -> Alert:
+    key = f"fill:{fill.trade_id}"
+    return Alert(kind=AlertKind.FILL, dedupe_key=key, title="Filled", body=str(fill.size))
+
+
+def fill_of(order_id: OrderId, size: str = "9", number: int = 1, **changes: Any) -> Fill:
+    values: dict[str, Any] = {
+        "trade_id": TradeId(f"trade-{number}"),
+        "order_id": order_id,
+        "leg": 0,
+        "price": Decimal("0.51"),
+        "size": shares(size),
+        "fee_usdc": usdc("0.16"),
+        "liquidity": Liquidity.TAKER,
+        "status": FillStatus.CONFIRMED,
+        "filled_at": NOW + timedelta(seconds=1),
+    }
+    return Fill(**{**values, **changes})
+
+
+def fills(prepared: PreparedOrder) -> SubmitResult:
+    return Accepted(
+        order_id=prepared.order_id, is_resting=False, fills=(fill_of(prepared.order_id),)
+    )
+
+
+def rests(prepared: PreparedOrder) -> SubmitResult:
+    return Accepted(order_id=prepared.order_id, is_resting=True)
+
+
+def rejects(prepared: PreparedOrder) -> SubmitResult:
+    return Rejected(order_id=prepared.order_id, reason="nothing to match with")
+
+
+def times_out(prepared: PreparedOrder) -> SubmitResult:
+    return Unknown(order_id=prepared.order_id, reason="timed out")
+
+
+# Placing ----------------------------------------------------------------------------------------
+
+
+async def test_filled_order_is_recorded_with_its_fill_and_alert(tmp_path: Path) -> None:
+    """The answer's fills are in the books when place returns."""
+    desk = Desk(tmp_path, fills)
+    placed = await desk.placed()
+    assert placed.order.status is OrderStatus.FILLED
+    assert placed.order.filled_size == 9
+    assert [fill.size for fill in placed.fills] == [9]
+    assert placed.halt is None
+    assert desk.reserved == 0
+    assert desk.ledger.totals(at=NOW).cash_usdc == 1000 - Decimal("4.75")
+    assert desk.alerts == ["fill:trade-1"]
+    decision = desk.ledger.decision(placed.order.decision_key)
+    assert decision is not None
+    assert (decision.verdict, decision.order_id) == (Verdict.PLACED, placed.order.order_id)
+    assert desk.ledger.violations() == ()
+
+
+async def test_intent_is_durable_before_the_order_leaves(tmp_path: Path) -> None:
+    """Another process sees the order SENDING, with its money reserved, while it is on its way."""
+    seen: list[tuple[OrderStatus, Decimal]] = []
+
+    def look(prepared: PreparedOrder) -> None:
+        with open_ledger(tmp_path / "paper.db", mode=Mode.PAPER) as other:
+            record = other.order(prepared.order_id)
+            assert record is not None
+            seen.append((record.status, other.totals(at=NOW).reserved_usdc))
+
+    desk = Desk(tmp_path, fills)
+    desk.exchange.on_submit = look
+    await desk.placed()
+    assert seen == [(OrderStatus.SENDING, Decimal("5.36"))]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "reserved"),
+    [
+        (rests, OrderStatus.RESTING, "5.36"),
+        (rejects, OrderStatus.REJECTED, "0"),
+        (times_out, OrderStatus.UNKNOWN, "5.36"),
+    ],
+)
+async def test_answer_decides_the_status_and_the_reservation(
+    tmp_path: Path,
+    answer: Callable[[PreparedOrder], SubmitResult],
+    status: OrderStatus,
+    reserved: str,
+) -> None:
+    """Only proof releases money."""
+    desk = Desk(tmp_path, answer)
+    placed = await desk.placed()
+    assert placed.order.status is status
+    assert desk.reserved == Decimal(reserved)
+    assert placed.fills == ()
+    assert len(desk.exchange.submitted) == 1
+
+
+def test_every_answer_has_its_report() -> None:
+    """Accepted without a resting rest and without fills proves nothing about fills."""
+    order_id = OrderId("0xab")
+    fill = fill_of(order_id)
+    report = execution.report_of
+    assert report(Accepted(order_id=order_id, is_resting=True, fills=(fill,))) == OrderReport(
+        status=OrderStatus.RESTING, fills=(fill,)
+    )
+    assert report(Accepted(order_id=order_id, is_resting=False, fills=(fill,))) == OrderReport(
+        status=OrderStatus.FILLED, fills=(fill,)
+    )
+    assert report(Accepted(order_id=order_id, is_resting=False)).status is OrderStatus.UNKNOWN
+    assert report(Rejected(order_id=order_id, reason="no")) == OrderReport(
+        status=OrderStatus.REJECTED, reason="no"
+    )
+    assert report(Unknown(order_id=order_id, reason="late")) == OrderReport(
+        status=OrderStatus.UNKNOWN, reason="late"
+    )
+    with pytest.raises(AssertionError):
+        report("maybe")  # type: ignore[arg-type]
+
+
+async def test_limit_reached_since_the_approval_refuses_without_sending(tmp_path: Path) -> None:
+    """The ledger looks again inside the transaction; the first approval was of the past."""
+    desk = Desk(tmp_path, fills)
+    refusal = await desk.place(min_cash_usdc=Decimal("994.640001"))
+    assert isinstance(refusal, RefusedOrder)
+    assert desk.exchange.submitted == []
+    assert desk.reserved == 0
+    assert [check.name for check in refusal.checks if not check.passed] == ["cash-threshold"]
+    assert refusal.order is not None
+    assert refusal.expected is not None
+    assert "994.640001" in refusal.reason
+    assert desk.ledger.order(OrderId("0x")) is None
+    assert desk.ledger.open_orders() == ()
+
+
+async def test_halt_by_another_process_stops_the_next_order(tmp_path: Path) -> None:
+    """Whoever sets it, the next intent anywhere obeys."""
+    desk = Desk(tmp_path, fills)
+    halt = TradingStateChange(
+        state=TradingState.HALTED, reason="lunch", by="operator", changed_at=NOW
+    )
+    with open_ledger(tmp_path / "paper.db", mode=Mode.PAPER) as other:
+        other.set_trading_state(halt)
+    refusal = await desk.place()
+    assert isinstance(refusal, RefusedOrder)
+    assert desk.exchange.submitted == []
+
+
+async def test_failed_check_replaces_the_one_that_passed(tmp_path: Path) -> None:
+    """A refusal has one answer for each check, and it is the later one."""
+    order = build_order(budget_usdc=usdc(999))
+    refusal = await Desk(tmp_path, fills).place(order, max_exposure_usdc=Decimal(2000))
+    assert isinstance(refusal, RefusedOrder)
+    names = [check.name for check in refusal.checks]
+    assert len(names) == len(set(names))
+    assert {check.name for check in refusal.checks if not check.passed} >= {"cash"}
+    assert refusal.reason.count("; ") == sum(not check.passed for check in refusal.checks) - 1
+
+
+async def test_second_placement_of_a_decision_sends_nothing(tmp_path: Path) -> None:
+    """A scheduler that fires twice trades once."""
+    desk = Desk(tmp_path, fills)
+    await desk.placed()
+    again = await desk.place()
+    assert isinstance(again, RefusedOrder)
+    assert [check.name for check in again.checks if not check.passed] == ["decided-once"]
+    assert len(desk.exchange.submitted) == 1
+
+
+async def test_order_of_another_decision_is_a_defect(tmp_path: Path) -> None:
+    """What leaves is what was decided."""
+    desk = Desk(tmp_path, fills)
+    approved = build_approved()
+    other = replace(desk.claim(approved), key=trend_key("other", WINDOW))
+    with pytest.raises(ValueError, match="cannot carry out"):
+        await execution.place(
+            approved,
+            other,
+            exchange=desk.exchange,
+            ledger=desk.ledger,
+            clock=desk.clock,
+            limits=build_limits(),
+        )
+    assert desk.exchange.submitted == []
+
+
+async def test_cancelled_submission_leaves_the_order_unknown(tmp_path: Path) -> None:
+    """The request may have left: the reservation stays and the cancellation goes on."""
+    desk = Desk(tmp_path)
+    sending = asyncio.Event()
+    desk.exchange.on_submit = lambda _: sending.set()
+    task = asyncio.create_task(desk.place())
+    await sending.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (record,) = desk.ledger.open_orders()
+    assert record.status is OrderStatus.UNKNOWN
+    assert "interrupted" in record.reason
+    assert desk.reserved == Decimal("5.36")
+
+
+async def test_defect_in_the_exchange_leaves_the_order_unknown(tmp_path: Path) -> None:
+    """An adapter that raises has proved nothing."""
+    desk = Desk(tmp_path, RuntimeError("defect"))
+    with pytest.raises(RuntimeError):
+        await desk.place()
+    (record,) = desk.ledger.open_orders()
+    assert record.status is OrderStatus.UNKNOWN
+
+
+async def test_answer_about_another_order_halts_trading(tmp_path: Path) -> None:
+    """Our id is the venue's id; where it is not, nothing we compute can be trusted."""
+
+    def answer(_: PreparedOrder) -> SubmitResult:
+        return Accepted(order_id=OrderId("0xother"), is_resting=False)
+
+    desk = Desk(tmp_path, answer)
+    placed = await desk.placed()
+    assert placed.order.status is OrderStatus.UNKNOWN
+    assert placed.halt is not None
+    assert "0xother" in placed.halt.reason
+    assert placed.order.order_id in placed.halt.reason
+    assert desk.ledger.trading_state() == placed.halt
+    assert placed.halt.state is TradingState.HALTED
+    (row,) = desk.ledger.due_alerts(at=LATER, limit=10)
+    assert row.alert.kind is AlertKind.TRADING_STATE
+    assert desk.reserved == Decimal("5.36")
+
+
+@pytest.mark.parametrize("kind", ["accepted", "rejected", "fill"])
+async def test_no_part_of_an_answer_may_name_another_order(tmp_path: Path, kind: str) -> None:
+    """A rejection of another order does not prove that ours is not there."""
+    other = OrderId("0xother")
+
+    def answer(prepared: PreparedOrder) -> SubmitResult:
+        if kind == "rejected":
+            return Rejected(order_id=other, reason="no")
+        own = prepared.order_id if kind == "fill" else other
+        return Accepted(order_id=own, is_resting=False, fills=(fill_of(other),))
+
+    desk = Desk(tmp_path, answer)
+    placed = await desk.placed()
+    assert placed.order.status is OrderStatus.UNKNOWN
+    assert placed.fills == ()
+    assert placed.halt is not None
+    assert desk.ledger.totals(at=NOW).cash_usdc == 1000
+
+
+async def test_ledger_that_loses_an_order_is_not_believed(tmp_path: Path) -> None:
+    """A record that vanished after its intent is a defect that nobody may trade on."""
+    desk = Desk(tmp_path, rejects)
+    desk.ledger.order = lambda _: None  # type: ignore[method-assign]
+    with pytest.raises(PermanentError, match="lost order"):
+        await desk.place()
+
+
+async def test_halted_trading_refuses_the_next_window(tmp_path: Path) -> None:
+    """The halt of one order holds for all."""
+    desk = Desk(tmp_path, lambda _: Accepted(order_id=OrderId("0xother"), is_resting=True))
+    await desk.placed()
+    assert isinstance(await desk.place(next_window_order()), RefusedOrder)
+    assert len(desk.exchange.submitted) == 1
+
+
+def next_window_order(number: int = 1) -> Order:
+    window = MarketWindow(series=WINDOW.series, start_s=WINDOW.start_s + 900 * number)
+    tokens = dict(zip(build_market().token_ids, (f"{number}0001", f"{number}0002"), strict=True))
+    market = build_market(
+        window=window, condition_id=ConditionId(f"0x{number:064x}"), token_ids=tokens
+    )
+    return build_order(market=market)
+
+
+# Reconciling ------------------------------------------------------------------------------------
+
+
+async def test_unknown_order_becomes_what_the_venue_says(tmp_path: Path) -> None:
+    """Found by the id that was durable before it left."""
+    desk = Desk(tmp_path, times_out)
+    order_id = (await desk.placed()).order.order_id
+    fill = fill_of(order_id)
+    desk.exchange.reports[order_id] = OrderReport(status=OrderStatus.FILLED, fills=(fill,))
+    alerted: list[tuple[Fill, OrderRecord]] = []
+
+    def alert_for(fill: Fill, record: OrderRecord) -> Alert:
+        alerted.append((fill, record))
+        return fill_alert(fill)
+
+    result = await desk.reconcile(alert_for=alert_for)
+    assert (result.asked_count, result.waiting_count, result.problems) == (1, 0, ())
+    assert result.new_fills == (fill,)
+    assert result.closed == (order_id,)
+    assert [(fill.trade_id, record.order_id) for fill, record in alerted] == [("trade-1", order_id)]
+    assert desk.alerts == ["fill:trade-1"]
+    assert desk.reserved == 0
+    assert len(desk.exchange.submitted) == 1
+    again = await desk.reconcile(alert_for=alert_for)
+    assert again.asked_count == 0
+    assert desk.ledger.violations() == ()
+
+
+async def test_order_that_never_arrived_gives_its_money_back(tmp_path: Path) -> None:
+    """Proof of absence releases the reservation and the day's trade."""
+    desk = Desk(tmp_path, times_out)
+    order_id = (await desk.placed()).order.order_id
+    desk.exchange.reports[order_id] = OrderReport(status=OrderStatus.NEVER_ARRIVED)
+    assert (await desk.reconcile()).closed == (order_id,)
+    assert desk.reserved == 0
+    assert desk.ledger.totals(at=NOW).day_trade_count == 0
+
+
+@pytest.mark.parametrize(("age_s", "is_asked"), [(59.999999, False), (60.0, True)])
+async def test_order_in_a_runs_hands_is_left_alone(
+    tmp_path: Path, age_s: float, is_asked: bool
+) -> None:
+    """SENDING and young: somebody waits for the answer right now."""
+    desk = Desk(tmp_path, times_out)
+    order_id = await leave_sending(desk)
+    desk.exchange.reports[order_id] = OrderReport(status=OrderStatus.NEVER_ARRIVED)
+    result = await desk.reconcile(at=NOW + timedelta(seconds=age_s))
+    assert (result.asked_count, result.waiting_count) == ((1, 0) if is_asked else (0, 1))
+    assert bool(desk.exchange.looked_up) is is_asked
+    assert bool(desk.ledger.open_orders()) is not is_asked
+
+
+async def leave_sending(desk: Desk) -> OrderId:
+    """Record an intent and die before anything else."""
+    approved = build_approved()
+    decision = desk.claim(approved)
+    prepared = desk.exchange.prepare(approved, created_at=NOW)
+    assert desk.ledger.record_intent(prepared, decision, checks=lambda _t, _e: ()) == ()
+    return prepared.order_id
+
+
+async def test_young_unknown_and_resting_orders_are_asked_about_at_once(tmp_path: Path) -> None:
+    """Nobody works on them; the grace is for SENDING alone."""
+    desk = Desk(tmp_path, times_out)
+    order_id = (await desk.placed()).order.order_id
+    desk.exchange.reports[order_id] = OrderReport(status=OrderStatus.RESTING)
+    result = await desk.reconcile(at=NOW)
+    assert (result.asked_count, result.closed) == (1, ())
+    (record,) = desk.ledger.open_orders()
+    assert record.status is OrderStatus.RESTING
+    assert (await desk.reconcile(at=NOW)).asked_count == 1
+
+
+async def test_grace_can_be_waived(tmp_path: Path) -> None:
+    """An operator who knows that no run is alive need not wait."""
+    desk = Desk(tmp_path)
+    desk.exchange.reports[await leave_sending(desk)] = OrderReport(status=OrderStatus.REJECTED)
+    assert (await desk.reconcile(at=NOW, grace_s=0)).asked_count == 1
+
+
+@pytest.mark.parametrize(
+    "problem", [TransientError("away"), DataError("garbled", reason="trades-malformed")]
+)
+async def test_order_that_cannot_be_looked_up_stays_and_does_not_stop_the_others(
+    tmp_path: Path, problem: Exception
+) -> None:
+    """One silent market leaves its own order as it was."""
+    desk = Desk(tmp_path, times_out)
+    first = (await desk.placed()).order.order_id
+    second = (await desk.placed(next_window_order())).order.order_id
+    desk.exchange.reports = {
+        first: problem,
+        second: OrderReport(status=OrderStatus.NEVER_ARRIVED),
+    }
+    result = await desk.reconcile()
+    assert (result.asked_count, result.closed) == (2, (second,))
+    (sentence,) = result.problems
+    assert first in sentence
+    assert str(problem) in sentence
+    assert [record.status for record in desk.ledger.open_orders()] == [OrderStatus.UNKNOWN]
+
+
+async def test_venue_that_refuses_to_be_asked_is_not_hidden(tmp_path: Path) -> None:
+    """A person must mend it."""
+    desk = Desk(tmp_path, times_out)
+    order_id = (await desk.placed()).order.order_id
+    desk.exchange.reports[order_id] = PermanentError("key revoked")
+    with pytest.raises(PermanentError):
+        await desk.reconcile()
+
+
+async def test_resting_order_fills_bit_by_bit_and_each_fill_once(tmp_path: Path) -> None:
+    """A report repeats what is known; only what is new is booked and told."""
+    desk = Desk(tmp_path, rests)
+    order_id = (await desk.placed(build_resting_order())).order.order_id
+    parts = [
+        fill_of(order_id, "4", number, liquidity=Liquidity.MAKER, fee_usdc=ZERO_USDC)
+        for number in (1, 2)
+    ]
+    desk.exchange.reports[order_id] = OrderReport(status=OrderStatus.RESTING, fills=(parts[0],))
+    assert (await desk.reconcile()).new_fills == (parts[0],)
+    assert (await desk.reconcile()).new_fills == ()
+    desk.exchange.reports[order_id] = OrderReport(status=OrderStatus.FILLED, fills=tuple(parts))
+    result = await desk.reconcile()
+    assert (result.new_fills, result.closed) == ((parts[1],), (order_id,))
+    record = desk.ledger.order(order_id)
+    assert record is not None
+    assert record.filled_size == 8
+    assert desk.reserved == 0
+    assert desk.ledger.violations() == ()
