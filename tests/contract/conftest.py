@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -48,7 +49,8 @@ def postgres_socket() -> Iterator[Path]:
         )  # fmt: skip
         control = [programs / "pg_ctl", "-D", data, "-w", "-t", "60"]
         options = (
-            f"-c listen_addresses='' -c unix_socket_directories={folder} -c max_connections=40"
+            f"-c listen_addresses='' -c unix_socket_directories={folder}"
+            " -c max_connections=40 -c fsync=off"
         )
         subprocess.run(
             [*control, "-l", folder / "log", "-o", options, "start"],
@@ -64,15 +66,17 @@ def postgres_socket() -> Iterator[Path]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_location(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
-    """Return where a new ledger can be made: a file, or a new PostgreSQL database."""
+    """Return where a new ledger can be made: a file, or a new PostgreSQL schema."""
     if request.param == "sqlite":
         return tmp_path / "home" / "paper.db"
     socket: Path = request.getfixturevalue("postgres_socket")
     psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
+    # A schema each: a database each would be thousands of files to take away afterwards.
     name = f"ledger_{uuid4().hex}"
     with psycopg.connect(host=str(socket), user="polybot", dbname="postgres", autocommit=True) as c:
-        c.execute(f"CREATE DATABASE {name}")
-    return f"postgresql+psycopg://polybot@/{name}?host={socket}"
+        c.execute(f"CREATE SCHEMA {name}")
+    options = quote(f"-c search_path={name}")
+    return f"postgresql+psycopg://polybot@/postgres?host={socket}&options={options}"
 
 
 @pytest.fixture

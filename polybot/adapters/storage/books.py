@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from polybot.accounting import (
     AccountBooks,
@@ -136,17 +136,18 @@ class Books:
         self.account = raise_high_water(self.account)
         number = day_number(self.day.day)
         self.connection.execute(
-            update(ACCOUNT).values(
-                cash=self.account.cash,
-                reserved=self.account.reserved,
-                position_cost=self.account.position_cost,
-                position_value=self.account.position_value,
-                realised=self.account.realised,
-                fees=self.account.fees,
-                deposits=self.account.deposits,
-                high_water=self.account.high_water,
-                day=number,
-            )
+            update(ACCOUNT),
+            {
+                "cash": self.account.cash,
+                "reserved": self.account.reserved,
+                "position_cost": self.account.position_cost,
+                "position_value": self.account.position_value,
+                "realised": self.account.realised,
+                "fees": self.account.fees,
+                "deposits": self.account.deposits,
+                "high_water": self.account.high_water,
+                "day": number,
+            },
         )
         counters = {
             "opening_equity": self.day.opening_equity,
@@ -155,29 +156,30 @@ class Books:
             "fees": self.day.fees,
         }
         if self._is_new_day:
-            self.connection.execute(DAYS.insert().values(day=number, **counters))
+            self.connection.execute(insert(DAYS), dict(day=number, **counters))
         else:
             self.connection.execute(update(DAYS).where(DAYS.c.day == number).values(**counters))
 
     def _insert(self, movement: Movement) -> None:
         change = movement.change
         self.connection.execute(
-            MOVEMENTS.insert().values(
-                kind=movement.kind,
-                booked_at=self.at_micros,
-                day=day_number(self.day.day),
-                reference=movement.reference,
-                fill_id=movement.fill_id,
-                condition_id=movement.condition_id,
-                outcome=movement.outcome,
-                size=movement.size,
-                price=movement.price,
-                cash=change.cash,
-                cost=change.cost,
-                realised=change.realised,
-                fees=change.fees,
-                payout=movement.payout,
-            )
+            insert(MOVEMENTS),
+            {
+                "kind": movement.kind,
+                "booked_at": self.at_micros,
+                "day": day_number(self.day.day),
+                "reference": movement.reference,
+                "fill_id": movement.fill_id,
+                "condition_id": movement.condition_id,
+                "outcome": movement.outcome,
+                "size": movement.size,
+                "price": movement.price,
+                "cash": change.cash,
+                "cost": change.cost,
+                "realised": change.realised,
+                "fees": change.fees,
+                "payout": movement.payout,
+            },
         )
 
 

@@ -55,12 +55,13 @@ class ControlStore(Store):
         at_micros = micros_at(change.changed_at)
         with self._database.writing() as connection:
             connection.execute(
-                insert(TRADING_STATES).values(
-                    state=change.state,
-                    reason=clean_text(change.reason),
-                    changed_by=clean_text(change.by),
-                    changed_at=at_micros,
-                )
+                insert(TRADING_STATES),
+                {
+                    "state": change.state,
+                    "reason": clean_text(change.reason),
+                    "changed_by": clean_text(change.by),
+                    "changed_at": at_micros,
+                },
             )
             connection.execute(update(ACCOUNT).values(trading_state=change.state))
             if alert is not None:
@@ -81,7 +82,7 @@ class ControlStore(Store):
                 update(RUNS).where(RUNS.c.run_id == run.run_id).values(**values)
             )
             if known.rowcount == 0:
-                connection.execute(insert(RUNS).values(run_id=run.run_id, **values))
+                connection.execute(insert(RUNS), dict(run_id=run.run_id, **values))
 
     def recent_runs(self, limit: int) -> tuple[RunRecord, ...]:
         """Return the newest flow runs first."""

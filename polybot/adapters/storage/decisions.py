@@ -36,7 +36,7 @@ class DecisionStore(Store):
             existing = load_decision(connection, decision.key)
             if existing is not None:
                 return existing
-            connection.execute(insert(DECISIONS).values(**_columns_of(decision)))
+            connection.execute(insert(DECISIONS), _columns_of(decision))
             _remember_window(connection, decision)
         return None
 
@@ -52,7 +52,7 @@ class DecisionStore(Store):
             if not replace_pending(connection, decision):
                 if load_decision(connection, decision.key) is not None:
                     return False
-                connection.execute(insert(DECISIONS).values(**_columns_of(decision)))
+                connection.execute(insert(DECISIONS), _columns_of(decision))
             _remember_window(connection, decision)
             if alert is not None:
                 insert_alert(connection, alert, at_micros=micros_at(decision.decided_at))
@@ -124,7 +124,7 @@ def remember_market(connection: Connection, market: Market) -> None:
         update(MARKETS).where(MARKETS.c.condition_id == market.condition_id).values(**values)
     )
     if known.rowcount == 0:
-        connection.execute(insert(MARKETS).values(condition_id=market.condition_id, **values))
+        connection.execute(insert(MARKETS), dict(condition_id=market.condition_id, **values))
 
 
 def _remember_window(connection: Connection, decision: Decision) -> None:
@@ -135,14 +135,15 @@ def _remember_window(connection: Connection, decision: Decision) -> None:
     ).one_or_none()
     if known is None:
         connection.execute(
-            insert(MARKETS).values(
-                condition_id=decision.condition_id,
-                slug=decision.window.slug,
-                window_start_s=decision.window.start_s,
-                question=clean_text(decision.question),
-                up_token_id=None,
-                down_token_id=None,
-            )
+            insert(MARKETS),
+            {
+                "condition_id": decision.condition_id,
+                "slug": decision.window.slug,
+                "window_start_s": decision.window.start_s,
+                "question": clean_text(decision.question),
+                "up_token_id": None,
+                "down_token_id": None,
+            },
         )
 
 

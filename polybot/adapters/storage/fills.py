@@ -54,20 +54,21 @@ def book_new_fill(books: Books, order: dict[str, Any], fill: Fill) -> FillAmount
     was_booked = fill.status is not FillStatus.FAILED
     before = _open_books(books.connection, order) if was_booked else TokenBooks()
     inserted = books.connection.execute(
-        insert(FILLS).values(
-            trade_id=fill.trade_id,
-            order_id=fill.order_id,
-            leg=fill.leg,
-            token_id=order["token_id"],
-            side=amounts.side,
-            price=amounts.price,
-            size=amounts.size,
-            fee=amounts.fee,
-            liquidity=fill.liquidity,
-            status=fill.status,
-            filled_at=micros_at(fill.filled_at),
-            was_booked=was_booked,
-        )
+        insert(FILLS),
+        {
+            "trade_id": fill.trade_id,
+            "order_id": fill.order_id,
+            "leg": fill.leg,
+            "token_id": order["token_id"],
+            "side": amounts.side,
+            "price": amounts.price,
+            "size": amounts.size,
+            "fee": amounts.fee,
+            "liquidity": fill.liquidity,
+            "status": fill.status,
+            "filled_at": micros_at(fill.filled_at),
+            "was_booked": was_booked,
+        },
     )
     if was_booked:
         (fill_id,) = inserted.inserted_primary_key or (None,)
@@ -177,19 +178,20 @@ def _open_books(connection: Connection, order: dict[str, Any]) -> TokenBooks:
     )
     if row is None:
         connection.execute(
-            insert(POSITIONS).values(
-                token_id=order["token_id"],
-                condition_id=order["condition_id"],
-                outcome=order["outcome"],
-                size=0,
-                cost=0,
-                realised=0,
-                fees=0,
-                cash=0,
+            insert(POSITIONS),
+            {
+                "token_id": order["token_id"],
+                "condition_id": order["condition_id"],
+                "outcome": order["outcome"],
+                "size": 0,
+                "cost": 0,
+                "realised": 0,
+                "fees": 0,
+                "cash": 0,
                 # The bid that the decision saw is the last one seen so far.
-                bid=order["seen_bid"],
-                value=0,
-            )
+                "bid": order["seen_bid"],
+                "value": 0,
+            },
         )
         return TokenBooks()
     if _payout_per_share(connection, order) is None:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import URL, Connection, inspect, select, text
+from sqlalchemy import URL, Connection, insert, inspect, select, text
 from sqlalchemy.engine import make_url
 
 from polybot.adapters.storage.engine import Database, sqlite_path
@@ -207,7 +207,6 @@ def _insert_account(connection: Connection, mode: Mode) -> None:
         ("cash", "reserved", "position_cost", "position_value", "realised", "fees", "deposits"), 0
     )
     connection.execute(
-        ACCOUNT.insert().values(
-            id=1, mode=mode, high_water=0, day=None, trading_state=TradingState.ACTIVE, **zeros
-        )
+        insert(ACCOUNT),
+        dict(id=1, mode=mode, high_water=0, day=None, trading_state=TradingState.ACTIVE, **zeros),
     )

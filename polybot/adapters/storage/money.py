@@ -185,15 +185,16 @@ def _book_settlement(books: Books, resolution: Resolution, rows: Sequence[RowMap
         books.store_position(row["token_id"], after, row["bid"])
     only = Outcome(paid[0]["outcome"]) if len(paid) == 1 else None
     books.connection.execute(
-        insert(SETTLEMENTS).values(
-            condition_id=resolution.condition_id,
-            up_payout=decimal_text(resolution.payouts[Outcome.UP]),
-            down_payout=decimal_text(resolution.payouts[Outcome.DOWN]),
-            payout=payout,
-            pnl=pnl,
-            resolved_at=micros_at(resolution.resolved_at),
-            settled_at=books.at_micros,
-        )
+        insert(SETTLEMENTS),
+        {
+            "condition_id": resolution.condition_id,
+            "up_payout": decimal_text(resolution.payouts[Outcome.UP]),
+            "down_payout": decimal_text(resolution.payouts[Outcome.DOWN]),
+            "payout": payout,
+            "pnl": pnl,
+            "resolved_at": micros_at(resolution.resolved_at),
+            "settled_at": books.at_micros,
+        },
     )
     books.book(
         Movement(

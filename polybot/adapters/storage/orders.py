@@ -84,9 +84,8 @@ class OrderStore(Store):
                 return failed
             remember_market(books.connection, order.market)
             books.connection.execute(
-                insert(ORDERS).values(
-                    **_columns_of(prepared, decision), day=day_number(books.day.day)
-                )
+                insert(ORDERS),
+                {**_columns_of(prepared, decision), "day": day_number(books.day.day)},
             )
             place_decision(books.connection, decision, prepared.order_id)
             books.reserve(to_micro(order.max_outlay_usdc))

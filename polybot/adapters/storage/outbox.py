@@ -71,16 +71,17 @@ def insert_alert(connection: Connection, alert: Alert, *, at_micros: int) -> boo
     if connection.execute(select(ALERTS.c.id).where(ALERTS.c.dedupe_key == key)).first():
         return False
     connection.execute(
-        insert(ALERTS).values(
-            kind=alert.kind,
-            dedupe_key=key,
-            title=clean_text(alert.title),
-            body=clean_text(alert.body),
-            created_at=at_micros,
-            next_attempt_at=at_micros,
-            attempts=0,
-            last_error="",
-            sent_at=None,
-        )
+        insert(ALERTS),
+        {
+            "kind": alert.kind,
+            "dedupe_key": key,
+            "title": clean_text(alert.title),
+            "body": clean_text(alert.body),
+            "created_at": at_micros,
+            "next_attempt_at": at_micros,
+            "attempts": 0,
+            "last_error": "",
+            "sent_at": None,
+        },
     )
     return True
