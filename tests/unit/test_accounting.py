@@ -215,3 +215,16 @@ def test_day_opens_once_and_never_goes_back() -> None:
     assert today == DayBooks(day=second, opening_equity=8)
     assert day_at(today, AccountBooks(), second) is today
     assert day_at(today, AccountBooks(), first) is today
+
+
+def test_sale_releases_cost_rounded_down_and_the_last_share_takes_the_rest() -> None:
+    """100 micro-USDC over three shares: 33, 33, 34."""
+    books = TokenBooks(size=3 * ONE, cost=100, realised=0, cash=-100)
+    sale = FillAmounts(side=Side.SELL, size=ONE, price=ONE // 2, fee=0)
+    released = []
+    for _ in range(3):
+        after = apply_fill(books, sale)
+        released.append(books.cost - after.cost)
+        books = after
+
+    assert released == [33, 33, 34]
