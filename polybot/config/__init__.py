@@ -3,6 +3,8 @@
 Everything works with no configuration at all: paper mode, small stakes, ``btc-15m``.
 """
 
+from polybot.config.key_variables import KeyVariable, key_variable
+from polybot.config.live import LiveSettings
 from polybot.config.sections import (
     KNOWN_EXCHANGES,
     AlertSettings,
@@ -21,6 +23,8 @@ __all__ = [
     "KNOWN_EXCHANGES",
     "AlertSettings",
     "Hosts",
+    "KeyVariable",
+    "LiveSettings",
     "LogSettings",
     "PaperSettings",
     "PriceSettings",
@@ -30,5 +34,6 @@ __all__ = [
     "StrategySettings",
     "TimingSettings",
     "VenueSettings",
+    "key_variable",
     "load_settings",
 ]

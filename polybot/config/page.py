@@ -33,6 +33,11 @@ that is not in this list is refused wherever it stands (`.env` may also hold `PR
 which Prefect reads), and so is every value outside its bounds; everything that is wrong is listed
 at once. An empty variable counts as not set. Numbers are plain decimals: no `1e3`, no `1_000`.
 Lists are written `a, b` (addresses for alerts with spaces between them) or as YAML or JSON lists.
+
+Two more variables hold what no setting may: `POLYBOT_PRIVATE_KEY` (with `live.key_source:
+environment`) and `POLYBOT_KEY_PASSPHRASE` (of the keystore). They are read in live mode and by
+`polybot key` alone, and are refused in `.env` unless `live.accept_plain_key` is true; see
+`docs/keys.md`.
 """
 _TABLE: Final = (
     "| Setting | Variable | Default | Bounds | Unit | Meaning |",

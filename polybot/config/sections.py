@@ -17,6 +17,7 @@ from polybot.config.values import (
     Money,
     Names,
     Number,
+    SocketUrl,
     Spaced,
 )
 
@@ -46,7 +47,7 @@ class Section(BaseModel):
     )
 
 
-def _all_of(problems: Iterable[tuple[bool, str]]) -> None:
+def all_of(problems: Iterable[tuple[bool, str]]) -> None:
     """Raise one error that lists every rule that is broken, one a line."""
     broken = [text for is_broken, text in problems if is_broken]
     if broken:
@@ -99,7 +100,7 @@ class StrategySettings(Section):
     def _periods_fit(self) -> Self:
         """Refuse crossed periods and a warm-up that is too short."""
         longest = max(self.slow, self.macd_slow + self.macd_signal, 2 * self.rsi_period - 1)
-        _all_of(
+        all_of(
             (
                 (
                     self.fast >= self.slow,
@@ -161,7 +162,7 @@ class RiskSettings(Section):
             "max_exposure_usdc",
         )
         values = [(name, getattr(self, name)) for name in ladder]
-        _all_of(
+        all_of(
             (
                 small > large,
                 f"{name}: must be at most {above} ({large}); was {small}",
@@ -202,7 +203,7 @@ class TimingSettings(Section):
 
 
 class VenueSettings(Section):
-    """Where the venue is; in sandbox mode the sandbox takes the place of all three."""
+    """Where the venue is; in sandbox mode the sandbox takes the place of all of them."""
 
     gamma_url: BaseUrl = Field(
         "https://gamma-api.polymarket.com", description="Market discovery [URL]."
@@ -212,6 +213,18 @@ class VenueSettings(Section):
     )
     data_url: BaseUrl = Field(
         "https://data-api.polymarket.com", description="Trades and resolutions [URL]."
+    )
+    user_socket_url: SocketUrl = Field(
+        "wss://ws-subscriptions-clob.polymarket.com/ws/user",
+        description="Our orders and fills as they happen, live mode [URL].",
+    )
+    relayer_url: BaseUrl = Field(
+        "https://relayer-v2.polymarket.com",
+        description="Sends redemptions of contract wallets without gas, live mode [URL].",
+    )
+    geoblock_url: BaseUrl = Field(
+        "https://polymarket.com/api/geoblock",
+        description="Tells whether the venue takes orders from here; the doctor asks [URL].",
     )
     timeout_s: Number = Field(5, gt=0, le=60, description="Time-out of one request [s].")
 

@@ -1,9 +1,11 @@
 """All settings in one frozen object, and the one function that loads them."""
 
+import json
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
@@ -13,6 +15,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from polybot.config.live import LiveSettings
 from polybot.config.problems import describe
 from polybot.config.sections import (
     AlertSettings,
@@ -39,6 +42,10 @@ class Hosts:
     gamma_url: str
     clob_url: str
     data_url: str
+    user_socket_url: str
+    relayer_url: str
+    geoblock_url: str | None
+    """``None``: nobody asks, a sandbox has no borders."""
     prices_base_url: str | None
     """``None``: each exchange's own address."""
 
@@ -70,6 +77,17 @@ def _database_url(value: SecretStr) -> SecretStr:
     if not separator or not scheme.startswith(("sqlite", "postgresql")) or not rest:
         raise ValueError("must be an SQLAlchemy URL: sqlite:///… or postgresql+psycopg://…")
     return value
+
+
+_NOT_IN_FINGERPRINT: Final[Any] = {
+    "home": True,
+    "database_url": True,
+    "paper": True,
+    "alerts": True,
+    "sandbox": True,
+    "logs": True,
+    "live": {"relayer_key", "keystore", "passphrase_file"},
+}
 
 
 class Settings(BaseSettings):
@@ -107,6 +125,7 @@ class Settings(BaseSettings):
     venue: VenueSettings = VenueSettings()
     prices: PriceSettings = PriceSettings()
     paper: PaperSettings = PaperSettings()
+    live: LiveSettings = LiveSettings()
     alerts: AlertSettings = AlertSettings()
     sandbox: SandboxSettings = SandboxSettings()
     logs: LogSettings = LogSettings()
@@ -116,11 +135,22 @@ class Settings(BaseSettings):
         """Return where requests go: in sandbox mode nowhere but to the sandbox."""
         if self.mode is Mode.SANDBOX:
             url = self.sandbox.url
-            return Hosts(gamma_url=url, clob_url=url, data_url=url, prices_base_url=url)
+            return Hosts(
+                gamma_url=url,
+                clob_url=url,
+                data_url=url,
+                user_socket_url=f"ws{url.removeprefix('http')}/ws/user",
+                relayer_url=url,
+                geoblock_url=None,
+                prices_base_url=url,
+            )
         return Hosts(
             gamma_url=self.venue.gamma_url,
             clob_url=self.venue.clob_url,
             data_url=self.venue.data_url,
+            user_socket_url=self.venue.user_socket_url,
+            relayer_url=self.venue.relayer_url,
+            geoblock_url=self.venue.geoblock_url,
             prices_base_url=self.prices.base_url,
         )
 
@@ -136,7 +166,24 @@ class Settings(BaseSettings):
             password = re.search(r"://[^/@]*:([^/@]+)@", url)
             parts += [password[1]] if password else []
             parts += [part for part in re.split(r"[/:@?&=]", url) if len(part) >= 16]
+        if self.live.relayer_key is not None:
+            whole.append(self.live.relayer_key.get_secret_value())
         return tuple(dict.fromkeys((*whole, *parts)))
+
+    @property
+    def keystore_path(self) -> Path:
+        """Where the encrypted key is."""
+        return self.live.keystore or self.home / "keystore.json"
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a digest of every setting that decides what is traded, where and by whom.
+
+        Secrets and the settings of logs, alerts, paper and sandbox have no part in it, nor has
+        the home, which different processes name differently.
+        """
+        document = self.model_dump(mode="json", exclude=_NOT_IN_FINGERPRINT)
+        return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
     @model_validator(mode="after")
     def _windows_leave_time(self) -> Self:

@@ -18,7 +18,18 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 PREFIX: Final = "POLYBOT_"
 DOT_ENV: Final = ".env"
 DEFAULT_YAML: Final = "polybot.yaml"
-OTHER_NAMES: Final = frozenset({"POLYBOT_CONFIG", "POLYBOT_ENV_FILE", "POLYBOT_RUN_LIVE_TESTS"})
+PRIVATE_KEY: Final = "POLYBOT_PRIVATE_KEY"
+KEY_PASSPHRASE: Final = "POLYBOT_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
+OTHER_NAMES: Final = frozenset(
+    {
+        "POLYBOT_CONFIG",
+        "POLYBOT_ENV_FILE",
+        "POLYBOT_RUN_LIVE_TESTS",
+        # Never part of the settings object: they are read where the key is taken, in live mode.
+        PRIVATE_KEY,
+        KEY_PASSPHRASE,
+    }
+)
 """Variables that are ours without being settings."""
 OTHER_PREFIXES: Final = ("POLYBOT_TEST_",)
 # Far above any real settings file, far below what hurts.

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
+_NO_ADDRESS = "must be an address: 0x and 40 hexadecimal digits"
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 
 
@@ -20,6 +22,16 @@ def _plain_number(value: Any) -> Any:
     """Refuse what Python would read as a number and a person would not write as one."""
     if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.fullmatch(value.strip())):
         raise ValueError("must be a plain decimal number")
+    return value
+
+
+def _switch(value: Any) -> Any:
+    """Refuse every other way to say it: what turns a guard off is spelt out."""
+    words = {"true": True, "false": False}
+    if isinstance(value, str) and value.strip() in words:
+        return words[value.strip()]
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 - pydantic's contract
     return value
 
 
@@ -82,6 +94,49 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _socket_url(text: str) -> str:
+    """Refuse the same for WebSockets."""
+    if urlsplit(text).scheme not in ("ws", "wss"):
+        raise ValueError("must be an address like wss://example.com")
+    try:
+        return "ws" + _base_url("http" + text.removeprefix("ws")).removeprefix("http")
+    except ValueError as error:
+        message = str(error).replace("https", "wss").replace("http", "ws")
+    raise ValueError(message)
+
+
+def _address(text: str) -> str:
+    """Return an account's address with its checksum; name what is wrong with one that is not.
+
+    Source: eips.ethereum.org/EIPS/eip-55 (2026-11-22).
+    """
+    if text.startswith("0X"):
+        raise ValueError("must begin with 0x, with a small x")
+    if not text.startswith("0x"):
+        is_name = text.endswith(".eth")
+        raise ValueError("must be an address, names are not looked up" if is_name else _NO_ADDRESS)
+    digits = text[2:]
+    strangers = sorted({ascii(one)[1:-1] for one in digits if one not in _HEX_DIGITS})
+    if strangers:
+        raise ValueError(f"must have hexadecimal digits alone after 0x; {strangers[0]} is none")
+    if len(digits) != 40:
+        # Next to an address in a wallet stands its key, which is longer.
+        near = f", these are {len(digits)}" if 36 <= len(digits) <= 44 else ""
+        raise ValueError(f"must have 40 hexadecimal digits after 0x{near}")
+    if not int(digits, 16):
+        raise ValueError("must not be the zero address")
+    # The hash comes with the official client; nothing else here needs it.
+    from eth_utils.address import to_checksum_address  # noqa: PLC0415 - only where an address is set
+
+    checked = str(to_checksum_address(text))
+    if digits != digits.lower() and text != checked:
+        raise ValueError(
+            "must have a valid checksum (its capitals): a digit is mistyped, or copy it again; "
+            "all small letters are taken unchecked"
+        )
+    return checked
+
+
 def _loopback_url(text: str) -> str:
     if not is_loopback(urlsplit(text).hostname or ""):
         raise ValueError("must be on this machine (127.0.0.1, localhost)")
@@ -91,6 +146,7 @@ def _loopback_url(text: str) -> str:
 Plain = BeforeValidator(_plain_number)
 Integer = Annotated[int, Plain]
 Number = Annotated[float, Plain, Field(allow_inf_nan=False)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
 # Six decimals: the venue's grid and the ledger's.
 Money = Annotated[Decimal, Plain, Field(decimal_places=6)]
 Amount = Annotated[Money, Field(gt=0, le=1_000_000)]
@@ -99,3 +155,5 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_dis
 Spaced = BeforeValidator(_spaced)
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 LoopbackUrl = Annotated[BaseUrl, AfterValidator(_loopback_url)]
+SocketUrl = Annotated[str, AfterValidator(_socket_url)]
+AccountAddress = Annotated[str, AfterValidator(_address)]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from polybot.config import KNOWN_EXCHANGES, Settings, load_settings
+from polybot.config import KNOWN_EXCHANGES, Settings, key_variable, load_settings
 from polybot.config.page import configuration_page
 from polybot.config.sources import setting_names, variable_name
 from polybot.domain.modes import Mode
@@ -420,3 +420,122 @@ def test_the_example_dot_env_loads_when_uncommented(folder: Path) -> None:
     ]
     for name in ("POLYBOT_DATABASE_URL", "POLYBOT_ALERTS__URLS"):
         assert name in text
+
+
+CHECKED = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # of the list in EIP-55
+
+
+@pytest.mark.parametrize("text", [CHECKED, CHECKED.lower()])
+def test_a_funder_is_kept_with_its_checksum(text: str) -> None:
+    """All small letters are taken, and compared in one form ever after."""
+    assert load_settings(live={"funder": text}).live.funder == CHECKED
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (CHECKED.replace("5aA", "5aa"), "must have a valid checksum"),
+        (CHECKED.replace("d", "e"), "must have a valid checksum"),
+        (CHECKED.upper().replace("0X", "0x"), "must have a valid checksum"),
+        (CHECKED.replace("0x", "0X"), "must begin with 0x, with a small x"),
+        (CHECKED[:-1], "must have 40 hexadecimal digits after 0x, these are 39"),
+        (CHECKED + "0", "must have 40 hexadecimal digits after 0x, these are 41"),
+        ("0x" + "4c" * 32, "must have 40 hexadecimal digits after 0x"),
+        (CHECKED[2:], "must be an address: 0x and 40"),
+        ("vitalik.eth", "must be an address, names are not looked up"),
+        (CHECKED.replace("a", "\u0430", 1), "hexadecimal digits alone after 0x; \\u0430 is none"),
+        (f" {CHECKED}", "must be an address: 0x and 40"),
+        ("0x" + "0" * 40, "must not be the zero address"),
+        ("", "must be an address"),
+    ],
+)
+def test_a_funder_that_is_no_address_is_refused_with_what_is_wrong(text: str, problem: str) -> None:
+    """A near miss says how near; what was typed is not repeated, it may be a key."""
+    (line,) = refusal(live={"funder": text})
+    assert line.startswith("live.funder: must")
+    assert problem in line
+    assert len(text) < 20 or text not in line
+
+
+@pytest.mark.parametrize(
+    ("values", "start"),
+    [
+        ({"session_key": "true"}, "live.funder: must name the deposit wallet"),
+        ({"session_key": "yes"}, "live.session_key: must be true or false"),
+        ({"accept_plain_key": "1"}, "live.accept_plain_key: must be true or false"),
+        ({"signature_type": "4"}, "live.signature_type: must be less than or equal to 3"),
+        ({"signature_type": "2"}, "live.funder: must be set with signature_type 2"),
+        (
+            {"signature_type": "1", "funder": CHECKED, "session_key": "true"},
+            "live.signature_type: must be 3 with a session key",
+        ),
+        ({"chain_id": "80002"}, "live.chain_id: must be 137"),
+        ({"relayer_address": CHECKED}, "live.relayer_address: must be set together"),
+        ({"max_clock_difference_s": "3"}, "live.max_clock_difference_s: must be less than"),
+        ({"key_source": "dotenv"}, "live.key_source: must be 'keystore', 'keyring'"),
+    ],
+)
+def test_account_settings_that_contradict_each_other_are_refused(
+    values: dict[str, object], start: str
+) -> None:
+    """Bounds, and rules that span several settings of live trading."""
+    (line,) = refusal(live=values)
+    assert line.startswith(start)
+
+
+@pytest.mark.parametrize("url", ["https://x.example", "ws://x.example", "wss://u:p@x.example"])
+def test_a_socket_is_encrypted_or_on_this_machine(url: str) -> None:
+    """As with HTTP."""
+    (line,) = refusal(venue={"user_socket_url": url})
+    assert line.startswith("venue.user_socket_url: must")
+    local = load_settings(venue={"user_socket_url": "ws://127.0.0.1:9/ws/user"})
+    assert local.hosts.user_socket_url == "ws://127.0.0.1:9/ws/user"
+
+
+def test_the_sandbox_is_the_live_hosts_too() -> None:
+    """Nothing that is asked for in sandbox mode leaves this machine."""
+    hosts = load_settings(mode="sandbox").hosts
+    for address in (hosts.clob_url, hosts.relayer_url, hosts.user_socket_url):
+        assert "://127.0.0.1:8640" in address
+    assert hosts.geoblock_url is None
+
+
+def test_the_key_is_no_part_of_the_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the object nor anything made from it knows the key's variables."""
+    monkeypatch.setenv("POLYBOT_PRIVATE_KEY", SECRET)
+    (folder / ".env").write_text(f"POLYBOT_KEY_PASSPHRASE={SECRET}\n")
+    assert SECRET not in repr(load_settings()) + load_settings().model_dump_json()
+
+
+def test_key_variables_come_from_the_environment_before_dot_env(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it was found is kept: a file is easier to steal."""
+    assert key_variable("POLYBOT_PRIVATE_KEY") is None
+    (folder / ".env").write_text(f"polybot_private_key='{SECRET}'\nPOLYBOT_SERIES=btc-15m\n")
+    found = key_variable("POLYBOT_PRIVATE_KEY")
+    assert found is not None
+    assert (found.value.get_secret_value(), found.file) == (SECRET, Path(".env"))
+    assert SECRET not in repr(found)
+    monkeypatch.setenv("POLYBOT_PRIVATE_KEY", "other")
+    found = key_variable("POLYBOT_PRIVATE_KEY")
+    assert found is not None
+    assert (found.value.get_secret_value(), found.file) == ("other", None)
+    (folder / ".env").write_bytes(b"\xff" + SECRET.encode())
+    with pytest.raises(ConfigurationError) as caught:
+        key_variable("POLYBOT_KEY_PASSPHRASE")
+    assert str(caught.value) == ".env is not UTF-8 text"
+
+
+def test_the_fingerprint_is_of_what_decides_orders(folder: Path) -> None:
+    """A changed limit, account or host needs a new examination; a log level does not."""
+    plain = load_settings().fingerprint
+    assert plain == load_settings(logs={"level": "debug"}, home="elsewhere").fingerprint
+    changed = (
+        load_settings(risk={"stake_usdc": "6"}),
+        load_settings(live={"funder": CHECKED}),
+        load_settings(mode="sandbox"),
+        load_settings(series="eth-15m"),
+        load_settings(venue={"clob_url": "https://elsewhere.example"}),
+    )
+    assert len({plain, *(settings.fingerprint for settings in changed)}) == len(changed) + 1
