@@ -195,6 +195,45 @@ def book_deposit(account: AccountBooks, amount: int) -> AccountBooks:
     return replace(account, cash=account.cash + amount, deposits=account.deposits + amount)
 
 
+def book_withdrawal(account: AccountBooks, amount: int) -> AccountBooks:
+    """Book cash that left to the outside; the high-water mark falls with it, for it is no loss.
+
+    Args:
+        account: The totals before.
+        amount: What left [micro-USDC], > 0.
+    """
+    return replace(
+        account,
+        cash=account.cash - amount,
+        deposits=account.deposits - amount,
+        high_water=max(account.high_water - amount, 0),
+    )
+
+
+def fee_adjustment(change: int) -> TokenBooks:
+    """Return the change of the books by fees that the venue rounded otherwise than we did.
+
+    Args:
+        change: Cash that came (positive) or went [micro-USDC].
+    """
+    return TokenBooks(realised=change, fees=-change, cash=change)
+
+
+# The venue's rounding of fees to steps of 10⁻⁵ USDC is not published, and it may round the cost
+# of a fill by a micro-USDC otherwise than we do; nothing more is ever put down to rounding.
+FEE_STEP_MICRO: Final = 10
+
+
+def most_rounding(*, fill_count: int, taker_fill_count: int) -> int:
+    """Return what rounding can explain at most [micro-USDC].
+
+    Args:
+        fill_count: All booked fills.
+        taker_fill_count: Those of them that were charged a fee.
+    """
+    return FEE_STEP_MICRO * taker_fill_count + fill_count
+
+
 def raise_high_water(account: AccountBooks) -> AccountBooks:
     """Remember the equity where it is the highest so far."""
     return replace(account, high_water=max(account.high_water, account.equity))
@@ -206,7 +245,7 @@ class DayBooks:
 
     day: date
     opening_equity: int
-    """Equity when the day began, plus deposits made since [micro-USDC]."""
+    """Equity when the day began, plus deposits made since, minus withdrawals [micro-USDC]."""
     trade_count: int = 0
     realised: int = 0
     fees: int = 0

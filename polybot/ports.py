@@ -5,7 +5,7 @@ help, ``PermanentError`` where it cannot, and ``DataError`` where an answer arri
 decision may be based on. ``Exchange.submit`` is the exception: it returns what is known.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -40,6 +40,13 @@ from polybot.domain.orders import (
     PreparedOrder,
     RiskCheck,
     SubmitResult,
+)
+from polybot.domain.reconciliation import (
+    AccountSnapshot,
+    ForeignTrade,
+    ReconciliationRecord,
+    Redemption,
+    RedemptionState,
 )
 
 
@@ -202,7 +209,10 @@ class Ledger(Protocol):
         """Apply what was proved about an order and return the fills that were new.
 
         A status never goes back and a recorded fill never changes, except to FAILED, which voids
-        exactly that fill. A final status releases what the order still reserves.
+        exactly that fill. A final status releases what the order still reserves. A fill is a
+        fact: one of an order that counted as unfilled, rejected or never arrived is booked, and
+        the order becomes FILLED. ``alert_for`` builds the alert of a new fill and of one that
+        was voided (it has status FAILED then); both are stored in the same transaction.
         """
         ...
 
@@ -255,6 +265,85 @@ class Ledger(Protocol):
 
     def settlements_between(self, start: datetime, end: datetime) -> tuple[Settlement, ...]:
         """Return settlements booked in ``[start, end)``, oldest first."""
+        ...
+
+    # Reconciling with the venue -----------------------------------------------------------------
+    def account_snapshot(self, *, moving_since: datetime) -> AccountSnapshot:
+        """Return what the venue should show of our account, read in one transaction.
+
+        Args:
+            moving_since: Fills from here on count as on their way whatever their status: the
+                venue's balances lag behind its trades.
+        """
+        ...
+
+    def adjust_fees(
+        self, change_usdc: Decimal, *, unless_newer_than: int, at: datetime, alert: Alert
+    ) -> bool:
+        """Book that the venue rounded fees otherwise than we did (positive: in our favour).
+
+        ``False``, and nothing booked, where anything was booked since the snapshot whose
+        ``version`` is given, or where all adjustments together would exceed what the rounding of
+        all fills can explain.
+        """
+        ...
+
+    def book_transfer(
+        self, change_usdc: Decimal, *, unless_newer_than: int, at: datetime, alert: Alert
+    ) -> bool:
+        """Book cash that came (positive) or went outside the bot; it is no profit and no loss.
+
+        ``False``, and nothing booked, where anything was booked since the snapshot whose
+        ``version`` is given.
+        """
+        ...
+
+    def reconciled_at(self) -> datetime | None:
+        """Return when record and venue last said the same; ``None``: never."""
+        ...
+
+    def reconciliation(self) -> ReconciliationRecord:
+        """Return what is kept of the reconciliations so far."""
+        ...
+
+    def record_reconciliation(self, record: ReconciliationRecord) -> None:
+        """Keep the newest reconciliation; instants and counts in it never go back."""
+        ...
+
+    def record_foreign_trades(
+        self, trades: Iterable[ForeignTrade], *, at: datetime
+    ) -> tuple[ForeignTrade, ...]:
+        """Remember trades of the account by other orders than ours; return the new ones.
+
+        They never touch the books: they explain shares and cash that are not ours.
+        """
+        ...
+
+    def foreign_trades(self, *, limit: int) -> tuple[ForeignTrade, ...]:
+        """Return remembered foreign trades, newest first."""
+        ...
+
+    def open_redemptions(self) -> tuple[Redemption, ...]:
+        """Return settled markets that paid and are not known to be redeemed, oldest first."""
+        ...
+
+    def record_redemption(
+        self,
+        condition_id: ConditionId,
+        state: RedemptionState,
+        *,
+        at: datetime,
+        transaction_id: str = "",
+        reason: str = "",
+        alert: Alert | None = None,
+    ) -> bool:
+        """Record what became of a redemption; ``False`` where it was final already.
+
+        REQUESTED without a transaction id is recorded before asking and counts as an attempt.
+
+        Raises:
+            DataError: The market is not settled.
+        """
         ...
 
     # Control ------------------------------------------------------------------------------------

@@ -155,10 +155,13 @@ class TradeLogKind(StrEnum):
     """What a row of the trade log tells."""
 
     DEPOSIT = "deposit"
+    """Cash that came in from outside, or left to it (negative)."""
     DECISION = "decision"
     """A window that was not traded, or an order that did not fill."""
     FILL = "fill"
     SETTLEMENT = "settlement"
+    ADJUSTMENT = "adjustment"
+    """Fees that the venue rounded otherwise than our books."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,10 @@ class AlertKind(StrEnum):
     SKIPPED = "skipped"
     TRADING_STATE = "trading-state"
     DAILY_REPORT = "daily-report"
+    RECONCILIATION = "reconciliation"
+    """The venue's record and ours differed; what was done about it."""
+    REDEMPTION = "redemption"
+    """Winnings that a person has to turn into cash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

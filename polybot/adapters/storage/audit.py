@@ -11,6 +11,8 @@ from polybot.accounting import (
     TokenBooks,
     book_change,
     book_deposit,
+    fee_adjustment,
+    most_rounding,
     payout_of,
     replay,
     settle_token,
@@ -20,7 +22,9 @@ from polybot.accounting import (
 from polybot.adapters.storage.books import (
     MovementKind,
     Store,
+    adjusted_micro,
     amounts_of,
+    booked_fill_counts,
     load_account,
     token_books_of,
 )
@@ -33,6 +37,7 @@ from polybot.adapters.storage.tables import (
     MOVEMENTS,
     ORDERS,
     POSITIONS,
+    REDEMPTIONS,
     SETTLEMENTS,
 )
 from polybot.domain.decisions import Verdict
@@ -63,6 +68,7 @@ def differences_in(connection: Connection) -> Iterator[str]:
     yield from _day_differences(connection)
     yield from _settlement_differences(connection)
     yield from _decision_differences(connection)
+    yield from _redemption_differences(connection)
 
 
 def _file_damage(connection: Connection) -> Iterator[str]:
@@ -121,10 +127,13 @@ def _account_differences(connection: Connection) -> Iterator[str]:
     stored, _, _ = load_account(connection)
     deposits = connection.execute(
         select(func.coalesce(func.sum(MOVEMENTS.c.cash), 0)).where(
-            MOVEMENTS.c.kind == MovementKind.DEPOSIT
+            MOVEMENTS.c.kind.in_((MovementKind.DEPOSIT, MovementKind.WITHDRAWAL))
         )
     ).scalar_one()
     account = book_deposit(AccountBooks(), int(deposits))
+    adjusted = adjusted_micro(connection)
+    account = book_change(account, fee_adjustment(adjusted))
+    yield from _unbelievable_rounding(connection, adjusted)
     value = 0
     for row, books in _recomputed_positions(connection):
         account = book_change(account, books)
@@ -145,6 +154,27 @@ def _account_differences(connection: Connection) -> Iterator[str]:
     totals = (stored.cash, stored.position_cost, stored.realised, stored.fees)
     for column, total, moved in zip(columns, totals, sums, strict=True):
         yield from _difference(f"movements: {column}", total, int(moved))
+
+
+def _unbelievable_rounding(connection: Connection, adjusted: int) -> Iterator[str]:
+    fills, taker_fills = booked_fill_counts(connection)
+    most = most_rounding(fill_count=fills, taker_fill_count=taker_fills)
+    if abs(adjusted) > most:
+        yield (
+            f"adjustments of fees come to {_money(adjusted)} USDC, the rounding of "
+            f"{taker_fills} taker fills explains {_money(most)} USDC at most"
+        )
+
+
+def _redemption_differences(connection: Connection) -> Iterator[str]:
+    rows = connection.execute(
+        select(REDEMPTIONS.c.condition_id, SETTLEMENTS.c.payout)
+        .outerjoin(SETTLEMENTS, SETTLEMENTS.c.condition_id == REDEMPTIONS.c.condition_id)
+        .order_by(REDEMPTIONS.c.condition_id)
+    )
+    for condition_id, payout in rows:
+        if payout is None:
+            yield f"market {condition_id[:20]} was redeemed but never settled"
 
 
 def _order_differences(connection: Connection) -> Iterator[str]:

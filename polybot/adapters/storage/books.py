@@ -18,6 +18,7 @@ from polybot.accounting import (
     book_day_change,
     book_day_deposit,
     book_deposit,
+    book_withdrawal,
     day_at,
     raise_high_water,
     value_at_bid,
@@ -36,7 +37,7 @@ from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.markets import ConditionId, Outcome
 from polybot.domain.modes import Mode, TradingState
 from polybot.domain.money import Shares
-from polybot.domain.orders import FillStatus, OrderStatus, Side
+from polybot.domain.orders import FillStatus, Liquidity, OrderStatus, Side
 
 OPEN_STATUSES = tuple(status for status in OrderStatus if status.is_open)
 # An intent whose answer was not recorded may have reached the venue: its fate is not known.
@@ -53,6 +54,9 @@ class MovementKind(StrEnum):
     SETTLEMENT = "settlement"
     CORRECTION = "correction"
     """What a late or voided fill changes in a payout that was booked before."""
+    WITHDRAWAL = "withdrawal"
+    ADJUSTMENT = "adjustment"
+    """Fees that the venue rounded otherwise than we did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,16 @@ class Books:
         self.day = book_day_deposit(self.day, amount)
         self._insert(
             Movement(kind=MovementKind.DEPOSIT, change=TokenBooks(cash=amount), reference=reference)
+        )
+
+    def withdraw(self, amount: int, reference: str) -> None:
+        """Book cash that left to the outside [micro-USDC]."""
+        self.account = book_withdrawal(self.account, amount)
+        self.day = book_day_deposit(self.day, -amount)
+        self._insert(
+            Movement(
+                kind=MovementKind.WITHDRAWAL, change=TokenBooks(cash=-amount), reference=reference
+            )
         )
 
     def book(self, movement: Movement) -> None:
@@ -311,3 +325,24 @@ def counted_fills(connection: Connection, token_id: str) -> dict[int, FillAmount
         .order_by(FILLS.c.id)
     ).mappings()
     return {row["id"]: amounts_of(row) for row in rows}
+
+
+def adjusted_micro(connection: Connection) -> int:
+    """Return the sum of all adjustments of fees [micro-USDC]."""
+    total = connection.execute(
+        select(func.coalesce(func.sum(MOVEMENTS.c.cash), 0)).where(
+            MOVEMENTS.c.kind == MovementKind.ADJUSTMENT
+        )
+    ).scalar_one()
+    return int(total)
+
+
+def booked_fill_counts(connection: Connection) -> tuple[int, int]:
+    """Return how many fills were ever booked, and how many of them as taker."""
+    rows = connection.execute(
+        select(FILLS.c.liquidity, func.count())
+        .where(FILLS.c.was_booked)
+        .group_by(FILLS.c.liquidity)
+    ).tuples()
+    counts = {liquidity: int(count) for liquidity, count in rows}
+    return sum(counts.values()), counts.get(Liquidity.TAKER, 0)

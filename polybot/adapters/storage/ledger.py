@@ -10,12 +10,22 @@ from polybot.adapters.storage.migrate import open_database
 from polybot.adapters.storage.money import MoneyStore
 from polybot.adapters.storage.orders import OrderStore
 from polybot.adapters.storage.outbox import OutboxStore
+from polybot.adapters.storage.reconciliations import ReconciliationStore
+from polybot.adapters.storage.redemptions import RedemptionStore
 from polybot.adapters.storage.tradelog import TradeLogStore
 from polybot.domain.modes import Mode
 
 
 class SqlLedger(
-    DecisionStore, OrderStore, MoneyStore, ControlStore, OutboxStore, TradeLogStore, AuditStore
+    DecisionStore,
+    OrderStore,
+    MoneyStore,
+    ControlStore,
+    OutboxStore,
+    TradeLogStore,
+    AuditStore,
+    ReconciliationStore,
+    RedemptionStore,
 ):
     """The truth about decisions, orders and money, in one database."""
 

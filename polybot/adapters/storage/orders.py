@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, Select, insert, or_, select, update
@@ -54,6 +55,14 @@ _RANKS: Final = {OrderStatus.SENDING: 0, OrderStatus.UNKNOWN: 1, OrderStatus.RES
 _FINAL_RANK: Final = 3
 # These prove that the venue never had the order, so the day's trade is given back.
 _ABSENT: Final = (OrderStatus.REJECTED, OrderStatus.NEVER_ARRIVED)
+
+
+class _Change(Enum):
+    """What a reported fill did to the books."""
+
+    NOTHING = auto()
+    BOOKED = auto()
+    VOIDED = auto()
 
 
 class OrderStore(Store):
@@ -110,9 +119,8 @@ class OrderStore(Store):
         """
         with self._books(at) as books:
             order = _load_for_change(books.connection, order_id)
-            new_fills = tuple(
-                fill for fill in report.fills if _apply_fill_report(books, order, fill)
-            )
+            changes = [(fill, _apply_fill_report(books, order, fill)) for fill in report.fills]
+            new_fills = tuple(fill for fill, change in changes if change is _Change.BOOKED)
             _apply_status(books, order, report)
             books.connection.execute(
                 update(ORDERS)
@@ -129,7 +137,9 @@ class OrderStore(Store):
                 )
             )
             if alert_for is not None:
-                for fill in new_fills:
+                for fill, change in changes:
+                    if change is _Change.NOTHING:
+                        continue
                     insert_alert(books.connection, alert_for(fill), at_micros=books.at_micros)
         return new_fills
 
@@ -146,10 +156,7 @@ class OrderStore(Store):
     def open_orders(self) -> tuple[OrderRecord, ...]:
         """Return orders that are SENDING, UNKNOWN or RESTING, oldest first."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                _orders_with_slug().where(ORDERS.c.status.in_(OPEN_STATUSES)).order_by(ORDERS.c.id)
-            ).mappings()
-            return tuple(_record_of(row) for row in rows)
+            return load_open_orders(connection)
 
     def fills_of(self, order_id: OrderId) -> tuple[Fill, ...]:
         """Return an order's fills in the order in which they were recorded."""
@@ -158,6 +165,14 @@ class OrderStore(Store):
                 select(FILLS).where(FILLS.c.order_id == order_id).order_by(FILLS.c.id)
             ).mappings()
             return tuple(fill_of(row) for row in rows)
+
+
+def load_open_orders(connection: Connection) -> tuple[OrderRecord, ...]:
+    """Return orders that are SENDING, UNKNOWN or RESTING, oldest first."""
+    rows = connection.execute(
+        _orders_with_slug().where(ORDERS.c.status.in_(OPEN_STATUSES)).order_by(ORDERS.c.id)
+    ).mappings()
+    return tuple(_record_of(row) for row in rows)
 
 
 def _decided_once(connection: Connection, prepared: PreparedOrder) -> RiskCheck | None:
@@ -189,28 +204,29 @@ def _load_for_change(connection: Connection, order_id: OrderId) -> dict[str, Any
     return dict(row)
 
 
-def _apply_fill_report(books: Books, order: dict[str, Any], fill: Fill) -> bool:
-    """Record one reported fill; whether it is new and moved money."""
+def _apply_fill_report(books: Books, order: dict[str, Any], fill: Fill) -> _Change:
+    """Record one reported fill; what that did to the money."""
     if fill.order_id != order["order_id"]:
         raise ValueError(f"fill {fill.trade_id} is of order {fill.order_id}")
     known = find_fill(books.connection, fill)
     if known is None:
         amounts = book_new_fill(books, order, fill)
         if fill.status is FillStatus.FAILED:
-            return False
+            return _Change.NOTHING
         order["filled_size"] += amounts.size
         order["filled_cost"] += amounts.gross
         order["fee"] += amounts.fee
         left = shrink_reservation(order["reserved"], amounts)
         books.reserve(left - order["reserved"])
         order["reserved"] = left
-        return True
+        return _Change.BOOKED
     voided = update_known_fill(books, order, known, fill.status)
-    if voided is not None:
-        order["filled_size"] -= voided.size
-        order["filled_cost"] -= voided.gross
-        order["fee"] -= voided.fee
-    return False
+    if voided is None:
+        return _Change.NOTHING
+    order["filled_size"] -= voided.size
+    order["filled_cost"] -= voided.gross
+    order["fee"] -= voided.fee
+    return _Change.VOIDED
 
 
 def _apply_status(books: Books, order: dict[str, Any], report: OrderReport) -> None:

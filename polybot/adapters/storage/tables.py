@@ -242,6 +242,57 @@ class AlertRow(LedgerTable, table=True):
     sent_at: int | None = Field(sa_type=BigInteger)
 
 
+class ReconciliationRow(LedgerTable, table=True):
+    """The one row about reconciling with the venue."""
+
+    __tablename__ = "reconciliation"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+    id: int = Field(primary_key=True)
+    reconciled_at: int | None = Field(sa_type=BigInteger)
+    attempted_at: int = Field(sa_type=BigInteger)
+    verdict: str = Field(max_length=20)
+    trades_since: int | None = Field(sa_type=BigInteger)
+    agreed_fill_count: int
+    detail: str = Field(sa_type=Text)
+
+
+class ForeignTradeRow(LedgerTable, table=True):
+    """Trades of the account by orders that are not ours: seen, and kept out of the books."""
+
+    __tablename__ = "foreign_trades"
+    __table_args__ = (UniqueConstraint("trade_id", "order_id", "leg"),)
+
+    id: int = Field(primary_key=True)
+    trade_id: str = Field(max_length=255)
+    order_id: str = Field(max_length=255)
+    leg: int
+    condition_id: str = Field(max_length=255)
+    token_id: str = Field(max_length=255, index=True)
+    side: str = Field(max_length=20)
+    price: str = Field(max_length=80)
+    size: int = Field(sa_type=BigInteger)
+    status: str = Field(max_length=20)
+    traded_at: int = Field(sa_type=BigInteger)
+    seen_at: int = Field(sa_type=BigInteger)
+
+
+class RedemptionRow(LedgerTable, table=True):
+    """One row per settled market whose payout was asked for, or was found to be cash already."""
+
+    __tablename__ = "redemptions"
+
+    condition_id: str = Field(
+        primary_key=True, max_length=255, foreign_key="settlements.condition_id"
+    )
+    state: str = Field(max_length=20, index=True)
+    transaction_id: str = Field(max_length=255)
+    attempts: int
+    reason: str = Field(sa_type=Text)
+    requested_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
 class RunRow(LedgerTable, table=True):
     """Flow runs, for the status page."""
 
@@ -275,3 +326,6 @@ MOVEMENTS: Final = _table("movements")
 TRADING_STATES: Final = _table("trading_states")
 ALERTS: Final = _table("alerts")
 RUNS: Final = _table("runs")
+RECONCILIATION: Final = _table("reconciliation")
+FOREIGN_TRADES: Final = _table("foreign_trades")
+REDEMPTIONS: Final = _table("redemptions")

@@ -1,7 +1,7 @@
 """The trade log: decisions that came to nothing, and everything that moved money.
 
 A row's timestamp is when it was booked, so that a log read with ``since`` never misses a fill
-that was heard of late. ``cash_change_usdc = pnl_usdc − cost_usdc`` in every row but deposits;
+that was heard of late. ``cash_change_usdc = pnl_usdc − cost_usdc`` in every row but deposits and withdrawals;
 the sums of ``cash_change_usdc``, ``cost_usdc``, ``pnl_usdc`` and ``fee_usdc`` are the ledger's
 cash, position cost, realised P&L and fees.
 """
@@ -117,7 +117,7 @@ def _decisions(since_micros: int | None, limit: int | None) -> Select[Any]:
 
 def _movement_row(row: RowMapping, mode: Mode) -> TradeLogRow:
     kind = MovementKind(row["kind"])
-    is_deposit = kind is MovementKind.DEPOSIT
+    is_deposit = kind in (MovementKind.DEPOSIT, MovementKind.WITHDRAWAL)
     result, reason = _result_of(row, kind)
     return TradeLogRow(
         timestamp=instant_at(row["logged_at"]),
@@ -148,6 +148,8 @@ _LOG_KINDS: Final = {
     MovementKind.VOID: TradeLogKind.FILL,
     MovementKind.SETTLEMENT: TradeLogKind.SETTLEMENT,
     MovementKind.CORRECTION: TradeLogKind.SETTLEMENT,
+    MovementKind.WITHDRAWAL: TradeLogKind.DEPOSIT,
+    MovementKind.ADJUSTMENT: TradeLogKind.ADJUSTMENT,
 }
 
 
@@ -155,6 +157,10 @@ def _result_of(row: RowMapping, kind: MovementKind) -> tuple[str, str]:
     match kind:
         case MovementKind.DEPOSIT:
             return "deposited", row["reference"] or ""
+        case MovementKind.WITHDRAWAL:
+            return "withdrawn", row["reference"] or ""
+        case MovementKind.ADJUSTMENT:
+            return "adjusted", "the venue rounded fees otherwise"
         case MovementKind.FILL:
             return "filled", row["reason"] or ""
         case MovementKind.VOID:
