@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from polybot.cli.key_commands import AsJson, keys
 from polybot.cli.session import Session
 from polybot.domain.modes import Mode, TradingState
 from polybot.errors import PolybotError
@@ -41,7 +42,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+app.add_typer(keys, name="key")
+
 Reason = Annotated[
     str | None, typer.Argument(help="Why; it is recorded and sent to the owner.", metavar="REASON")
 ]
