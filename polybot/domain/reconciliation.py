@@ -108,6 +108,11 @@ class AccountSnapshot:
     """Those of them in which we were the taker."""
     held: tuple[HeldToken, ...]
     moving: tuple[MovingFill, ...]
+    """Fills that are not final, or were made a moment ago."""
+    unproved_usdc: Usdc
+    """What the fills moved that were booked since cash last agreed exactly."""
+    arriving_usdc: Usdc
+    """Payouts that were found redeemed a moment ago."""
     open_orders: tuple[OrderRecord, ...]
     redemptions: tuple[Redemption, ...]
     """Not final."""

@@ -14,6 +14,7 @@ from polybot.adapters.storage.books import (
     MovementKind,
     Store,
     adjusted_micro,
+    amounts_of,
     booked_fill_counts,
     counted_fills,
     load_account,
@@ -31,7 +32,7 @@ from polybot.adapters.storage.columns import (
 from polybot.adapters.storage.fills import fill_of
 from polybot.adapters.storage.orders import load_open_orders
 from polybot.adapters.storage.outbox import insert_alert
-from polybot.adapters.storage.redemptions import load_open_redemptions
+from polybot.adapters.storage.redemptions import FINAL_STATES, load_open_redemptions
 from polybot.adapters.storage.tables import (
     FILLS,
     FOREIGN_TRADES,
@@ -39,6 +40,7 @@ from polybot.adapters.storage.tables import (
     MOVEMENTS,
     POSITIONS,
     RECONCILIATION,
+    REDEMPTIONS,
     SETTLEMENTS,
 )
 from polybot.domain.alerts import Alert
@@ -76,6 +78,8 @@ class ReconciliationStore(Store):
                 taker_fill_count=taker_fills,
                 held=_held_tokens(connection, redemptions),
                 moving=_moving_fills(connection, micros_at(moving_since)),
+                unproved_usdc=usdc_of(_unproved_micro(connection)),
+                arriving_usdc=usdc_of(_arriving_micro(connection, micros_at(moving_since))),
                 open_orders=load_open_orders(connection),
                 redemptions=redemptions,
             )
@@ -265,6 +269,28 @@ def _moving_fills(connection: Connection, since_micros: int) -> tuple[MovingFill
         )
         for row in rows
     )
+
+
+def _unproved_micro(connection: Connection) -> int:
+    """Return what fills moved that were booked since cash last agreed [micro-USDC]."""
+    proved = connection.execute(select(RECONCILIATION.c.agreed_fill_count)).scalar() or 0
+    fills, _ = booked_fill_counts(connection)
+    rows = connection.execute(
+        select(FILLS)
+        .where(FILLS.c.was_booked)
+        .order_by(FILLS.c.id.desc())
+        .limit(max(fills - proved, 0))
+    ).mappings()
+    return sum(amounts.gross + amounts.fee for amounts in map(amounts_of, rows))
+
+
+def _arriving_micro(connection: Connection, since_micros: int) -> int:
+    total = connection.execute(
+        select(func.coalesce(func.sum(SETTLEMENTS.c.payout), 0))
+        .join(REDEMPTIONS, REDEMPTIONS.c.condition_id == SETTLEMENTS.c.condition_id)
+        .where(REDEMPTIONS.c.state.in_(FINAL_STATES), REDEMPTIONS.c.updated_at >= since_micros)
+    ).scalar_one()
+    return int(total)
 
 
 def _is_new_foreign(connection: Connection, trade: ForeignTrade, at_micros: int) -> bool:

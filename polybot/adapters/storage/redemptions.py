@@ -18,7 +18,7 @@ from polybot.domain.money import Shares
 from polybot.domain.reconciliation import Redemption, RedemptionState
 from polybot.errors import DataError
 
-_FINAL: Final = tuple(state for state in RedemptionState if state.is_final)
+FINAL_STATES: Final = tuple(state for state in RedemptionState if state.is_final)
 
 
 class RedemptionStore(Store):
@@ -46,7 +46,7 @@ class RedemptionStore(Store):
         mine = REDEMPTIONS.c.condition_id == condition_id
         with self._database.writing() as connection:
             known = connection.execute(select(REDEMPTIONS).where(mine)).mappings().one_or_none()
-            if known is not None and known["state"] in _FINAL:
+            if known is not None and known["state"] in FINAL_STATES:
                 return False
             _refuse_unsettled(connection, condition_id)
             is_attempt = state is RedemptionState.REQUESTED
@@ -85,7 +85,7 @@ def load_open_redemptions(connection: Connection) -> tuple[Redemption, ...]:
         .outerjoin(REDEMPTIONS, REDEMPTIONS.c.condition_id == SETTLEMENTS.c.condition_id)
         .where(
             SETTLEMENTS.c.payout > 0,
-            or_(REDEMPTIONS.c.state.is_(None), REDEMPTIONS.c.state.not_in(_FINAL)),
+            or_(REDEMPTIONS.c.state.is_(None), REDEMPTIONS.c.state.not_in(FINAL_STATES)),
         )
         .order_by(SETTLEMENTS.c.settled_at, SETTLEMENTS.c.condition_id)
     ).mappings()

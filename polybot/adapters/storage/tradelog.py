@@ -1,9 +1,9 @@
 """The trade log: decisions that came to nothing, and everything that moved money.
 
 A row's timestamp is when it was booked, so that a log read with ``since`` never misses a fill
-that was heard of late. ``cash_change_usdc = pnl_usdc − cost_usdc`` in every row but deposits and withdrawals;
-the sums of ``cash_change_usdc``, ``cost_usdc``, ``pnl_usdc`` and ``fee_usdc`` are the ledger's
-cash, position cost, realised P&L and fees.
+that was heard of late. ``cash_change_usdc = pnl_usdc − cost_usdc`` in every row but deposits and
+withdrawals; the sums of ``cash_change_usdc``, ``cost_usdc``, ``pnl_usdc`` and ``fee_usdc`` are
+the ledger's cash, position cost, realised P&L and fees.
 """
 
 from datetime import datetime
@@ -154,25 +154,24 @@ _LOG_KINDS: Final = {
 
 
 def _result_of(row: RowMapping, kind: MovementKind) -> tuple[str, str]:
-    match kind:
-        case MovementKind.DEPOSIT:
-            return "deposited", row["reference"] or ""
-        case MovementKind.WITHDRAWAL:
-            return "withdrawn", row["reference"] or ""
-        case MovementKind.ADJUSTMENT:
-            return "adjusted", "the venue rounded fees otherwise"
-        case MovementKind.FILL:
-            return "filled", row["reason"] or ""
-        case MovementKind.VOID:
-            return "failed", "the venue voided this fill, its money is taken back"
-        case MovementKind.CORRECTION:
-            return "corrected", "a fill was voided or heard of after the settlement"
-        case MovementKind.SETTLEMENT:
-            winner = next((o for o, pay in payouts_of(row).items() if pay == 1), None)
-            if winner is None:
-                return "voided", "the venue voided the market"
-            result = "won" if row["payout"] > 0 else "lost"
-            return result, f"the venue resolved {winner}"
+    if kind is not MovementKind.SETTLEMENT:
+        result, reason = _RESULTS[kind]
+        return result, reason or row["reason"] or row["reference"] or ""
+    winner = next((o for o, pay in payouts_of(row).items() if pay == 1), None)
+    if winner is None:
+        return "voided", "the venue voided the market"
+    return "won" if row["payout"] > 0 else "lost", f"the venue resolved {winner}"
+
+
+# Where no reason is given here, the decision's tells it, or the movement's reference.
+_RESULTS: Final = {
+    MovementKind.DEPOSIT: ("deposited", ""),
+    MovementKind.WITHDRAWAL: ("withdrawn", ""),
+    MovementKind.ADJUSTMENT: ("adjusted", "the venue rounded fees otherwise"),
+    MovementKind.FILL: ("filled", ""),
+    MovementKind.VOID: ("failed", "the venue voided this fill, its money is taken back"),
+    MovementKind.CORRECTION: ("corrected", "a fill was voided or heard of after the settlement"),
+}
 
 
 def _decision_row(row: RowMapping, mode: Mode) -> TradeLogRow:
