@@ -36,7 +36,7 @@ def build_book(venue: SandboxVenue, token_id: str, at_s: int) -> Json | None:
         "asks": asks,
         "min_order_size": "5",
         "tick_size": "0.01",
-        "neg_risk": False,
+        "neg_risk": market.is_negative_risk,
         "last_trade_price": last_price,
     }
 
@@ -55,10 +55,21 @@ def build_clob_market(market: VenueMarket, at_s: int) -> Json:
         "mbf": 1000,
         "tbf": 1000,
         "ao": market.is_trading(at_s),
+        **({"nr": True} if market.is_negative_risk else {}),
         "aot": iso(market.listed_s),
         "itode": True,
         "fd": {"r": 0.07, "e": 1, "to": True},
-        "v": "v1",
+        "v": market.version,
+    }
+
+
+def build_market_by_token(market: VenueMarket) -> Json:
+    """Return a market as ``GET /markets-by-token/{token_id}`` gives it."""
+    tokens = sorted((market.up_token_id, market.down_token_id), key=int)
+    return {
+        "condition_id": market.condition_id,
+        "primary_token_id": tokens[0],
+        "secondary_token_id": tokens[1],
     }
 
 

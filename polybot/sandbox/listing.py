@@ -40,6 +40,9 @@ class VenueMarket:
     """When Gamma shows the price to beat [epoch s]."""
     resolved_s: int
     """When the venue decides [epoch s], 53-152 s after the window's end."""
+    version: str = "v1"
+    """``v1`` (CTF tokens) or ``v2`` (positions of ExchangeV3)."""
+    is_negative_risk: bool = False
     recorded_outcome: Outcome | None = None
     """The outcome of a replayed market; ``None`` where the prices decide."""
 

@@ -36,6 +36,8 @@ class PublicRoutes:
             "/time": self.time,
             "/book": self.book,
             "/clob-markets/{condition_id}": self.clob_market,
+            "/markets-by-token/{token_id}": self.market_by_token,
+            "/version": self.version,
             "/midpoint": self.midpoint,
             "/price": self.price,
             "/tick-size": self.tick_size,
@@ -112,6 +114,18 @@ class PublicRoutes:
         if market is None:
             return json_answer({"error": "market not found"}, 404)
         return json_answer(clob.build_clob_market(market, at_s))
+
+    async def market_by_token(self, request: Request) -> Response:
+        """Answer ``GET /markets-by-token/{token_id}``: tokens in numeric order, not Up and Down."""
+        at_s = self._venue.now_s()
+        market = self._venue.market_of_token(request.path_params["token_id"], at_s)
+        if market is None:
+            return json_answer({"error": "market not found"}, 404)
+        return json_answer(clob.build_market_by_token(market))
+
+    async def version(self, request: Request) -> Response:
+        """Answer ``GET /version``: 2 whatever the versions of the markets."""
+        return json_answer({"version": 2})
 
     async def midpoint(self, request: Request) -> Response:
         """Answer ``GET /midpoint``."""

@@ -1,6 +1,6 @@
 """The sandbox over HTTP: one port on loopback for Gamma, CLOB, Data API, exchanges and control.
 
-Adapters reach it by their base URLs alone. It takes no orders and speaks no WebSocket.
+Adapters and the official clients reach it by their base URLs alone.
 """
 
 import asyncio
@@ -16,7 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polybot.errors import ConfigurationError
 from polybot.sandbox.control import ControlRoutes
+from polybot.sandbox.exchange.gateway import PrivateGateway
+from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.faults import FaultBox, FaultMiddleware
+from polybot.sandbox.private import PrivateRoutes
 from polybot.sandbox.public import PublicRoutes
 from polybot.sandbox.venue import SandboxVenue
 
@@ -41,11 +44,16 @@ class _CountingMiddleware:
         await self._app(scope, receive, send)
 
 
-def create_app(venue: SandboxVenue) -> Starlette:
+def create_app(venue: SandboxVenue, gateway: PrivateGateway | None = None) -> Starlette:
     """Return the application that speaks for a venue; ``app.state.control.close()`` ends waits."""
     box, counter = FaultBox(), Counter[str]()
+    gateway = gateway or PrivateGateway(MatchingExchange(venue))
     control = ControlRoutes(venue, box, counter)
-    routes = [*PublicRoutes(venue).routes(), *control.routes()]
+    routes = [
+        *PublicRoutes(venue).routes(),
+        *PrivateRoutes(gateway).routes(),
+        *control.routes(),
+    ]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -104,12 +112,24 @@ class SandboxServer:
     """A running sandbox that can be told to stop, from any thread."""
 
     def __init__(
-        self, venue: SandboxVenue, listener: socket.socket, *, when_ready: Callable[[str], None]
+        self,
+        venue: SandboxVenue,
+        listener: socket.socket,
+        *,
+        when_ready: Callable[[str], None],
+        gateway: PrivateGateway | None = None,
     ) -> None:
-        """Take a venue, the socket to serve it on, and who is told the URL once it answers."""
+        """Take a venue, the socket to serve it on, and who is told the URL once it answers.
+
+        Args:
+            venue: Markets, books and clock.
+            listener: Where to serve.
+            when_ready: Called with the URL.
+            gateway: The private half; by default a fresh exchange on the venue.
+        """
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._listener = listener
-        self._app = create_app(venue)
+        self._app = create_app(venue, gateway)
         config = uvicorn.Config(
             self._app,
             log_level="warning",

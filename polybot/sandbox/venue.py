@@ -160,6 +160,12 @@ class SandboxVenue:
         for open_s in range(newest_s - newest_s % BLOCK_S, market.listed_s - BLOCK_S, -BLOCK_S):
             yield from self._tape.minute(market, open_s, newest_s)
 
+    def prints_at(self, market: VenueMarket, second_s: int) -> tuple[Print, ...]:
+        """Return everybody's trades of one second, from the whole minute's."""
+        open_s = second_s - second_s % BLOCK_S
+        block = self._tape.minute(market, open_s, open_s + BLOCK_S)
+        return tuple(one for one in block if one.traded_s == second_s)
+
     def last_trade(self, market: VenueMarket, at_s: int) -> Print | None:
         """Return the newest trade of the ten minutes before ``at_s``."""
         return self._tape.newest(market, min(at_s, market.end_s - 1))

@@ -1,0 +1,1 @@
+"""The strict half of the sandbox: accounts, orders, matching, settlement, without HTTP."""

@@ -1,0 +1,55 @@
+"""The state the venue is in: open, restarting, restricted; whose ticks have changed."""
+
+from dataclasses import dataclass, field
+
+from polybot.sandbox.exchange import refusals
+from polybot.sandbox.exchange.refusals import VenueRefusalError
+from polybot.sandbox.exchange.rules import CENT, VenueRules
+
+
+@dataclass(slots=True)
+class Conditions:
+    """Until when each restriction holds [epoch ms], and other things that are off."""
+
+    restarting_until_ms: int = 0
+    post_only_until_ms: int = 0
+    cancel_only_until_ms: int = 0
+    disabled_until_ms: int = 0
+    clock_skew_ms: int = 0
+    """How far the venue's own clock is off, in ``/time`` and in its checks of timestamps."""
+    gamma_late_s: int = 0
+    """How much later than the resolution Gamma shows a market as closed."""
+    ticks: dict[str, int] = field(default_factory=dict)
+    """Changed tick sizes by condition id [10⁻⁶ pUSD]."""
+
+    def tick_of(self, condition_id: str) -> int:
+        """Return a market's tick size [10⁻⁶ pUSD]."""
+        return self.ticks.get(condition_id, CENT)
+
+    def restart(self, now_ms: int, rules: VenueRules) -> None:
+        """Stop answering orders for a while, then take only post-only ones for a while."""
+        self.restarting_until_ms = now_ms + rules.restart_s * 1000
+        self.post_only_until_ms = self.restarting_until_ms + rules.post_only_s * 1000
+
+    def check_engine(self, now_ms: int) -> None:
+        """Refuse everything that needs the engine while it restarts."""
+        if now_ms < self.restarting_until_ms:
+            left_s = -(-(self.restarting_until_ms - now_ms) // 1000)
+            raise VenueRefusalError(refusals.RESTARTING, 425, retry_after_seconds=left_s)
+
+    def check_cancel(self, now_ms: int) -> None:
+        """Refuse cancels where not even they are taken."""
+        self.check_engine(now_ms)
+        if now_ms < self.disabled_until_ms:
+            raise VenueRefusalError(refusals.DISABLED, 503)
+
+    def check_order(self, now_ms: int, *, is_post_only: bool) -> None:
+        """Refuse an order that the venue does not take at present."""
+        self.check_cancel(now_ms)
+        if now_ms < self.cancel_only_until_ms:
+            raise VenueRefusalError(refusals.CANCEL_ONLY, 503)
+        if now_ms < self.post_only_until_ms and not is_post_only:
+            left_s = -(-(self.post_only_until_ms - now_ms) // 1000)
+            raise VenueRefusalError(
+                refusals.POST_ONLY_MODE, 503, code="post_only_mode", retry_after_seconds=left_s
+            )
