@@ -31,6 +31,7 @@ from polybot.domain.markets import (
     OutcomeTokenId,
     Resolution,
 )
+from polybot.domain.money import Shares, Usdc
 from polybot.domain.orders import (
     ApprovedOrder,
     DecisionKey,
@@ -40,6 +41,12 @@ from polybot.domain.orders import (
     PreparedOrder,
     RiskCheck,
     SubmitResult,
+)
+from polybot.domain.venue_account import (
+    Cancellation,
+    RedemptionResult,
+    VenueOrder,
+    VenueTrades,
 )
 from polybot.domain.reconciliation import (
     AccountSnapshot,
@@ -133,6 +140,71 @@ class Exchange(Protocol):
 
     async def cancel(self, record: OrderRecord) -> OrderReport:
         """Take a resting order out of the book and return what is known afterwards."""
+        ...
+
+
+class VenueAccount(Protocol):
+    """Our account as the venue sees it, live only: the truth that our record is compared with.
+
+    Reads alone, but for ``cancel_all`` and ``redeem``. Everything of the wallet shows, also what
+    somebody else did with it: foreign orders are listed and never touched.
+    """
+
+    async def open_orders(self) -> tuple[VenueOrder, ...]:
+        """Return every order of the account that may still match."""
+        ...
+
+    async def order(self, order_id: OrderId) -> VenueOrder | None:
+        """Return one order, or ``None`` where the venue does not show it.
+
+        It is not documented whether killed and cancelled orders are shown: ``None`` alone proves
+        nothing.
+        """
+        ...
+
+    async def trades(
+        self, *, after: datetime, condition_id: ConditionId | None = None
+    ) -> VenueTrades:
+        """Return the account's executions since an instant, oldest first.
+
+        Orders that were refused as not filled may show late fills: compare with every order of
+        the last ``LATE_FILL_WATCH``, final or not.
+        """
+        ...
+
+    async def cash_usdc(self) -> Usdc:
+        """Return the wallet's collateral, after having the venue refresh what it caches."""
+        ...
+
+    async def allowances(self) -> dict[str, Decimal]:
+        """Return how much collateral each contract may move [USDC], by address in lower case."""
+        ...
+
+    async def holdings(self, token_ids: Sequence[OutcomeTokenId]) -> dict[OutcomeTokenId, Shares]:
+        """Return how many shares of each token the wallet holds."""
+        ...
+
+    async def server_time(self) -> datetime:
+        """Return the venue's clock, in whole seconds."""
+        ...
+
+    async def is_closed_only(self) -> bool:
+        """Return whether the venue lets the account only close positions."""
+        ...
+
+    async def cancel_all(self) -> Cancellation:
+        """Cancel every order of the API key, also those that are not in our ledger."""
+        ...
+
+    async def redeem(
+        self, condition_id: ConditionId, token_ids: Sequence[OutcomeTokenId]
+    ) -> RedemptionResult:
+        """Turn a resolved market's shares into cash; what was redeemed before is a success.
+
+        Args:
+            condition_id: The market.
+            token_ids: Its two outcome tokens; what the wallet holds of them decides.
+        """
         ...
 
 

@@ -217,6 +217,7 @@ def _identity(order: Order) -> bytes:
         text_of(order.size),
         text_of(order.budget_usdc),
         order.expires_at.isoformat() if order.expires_at else "",
+        *(("post-only",) if order.is_post_only else ()),
     )
     return "\n".join(fields).encode()
 
@@ -236,6 +237,7 @@ def _objection(
         (bool(lot % CENT), f"{text_of(lot)} has more than 2 decimals"),
         (notional < LEAST_NOTIONAL_USDC, "a marketable BUY must spend at least 1 USDC"),
         (stops_early, "a GTD order must expire at least 3 minutes ahead"),
+        (order.is_post_only and bool(matches), "a post-only order must not match at once"),
         (not matches and not order.time_in_force.rests, f"nothing to match with up to {limit}"),
     )
     return next((text for is_wrong, text in objections if is_wrong), None)

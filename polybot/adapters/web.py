@@ -50,17 +50,18 @@ class CappedResponse(aiohttp.ClientResponse):
         return self._body
 
 
-def open_session(*, timeout_s: float) -> aiohttp.ClientSession:
+def open_session(*, timeout_s: float, keep_alive_s: float = 75) -> aiohttp.ClientSession:
     """Open a session whose answers are capped and whose redirects are refused.
 
     Args:
         timeout_s: Total time of one request, from the first byte sent to the last one read [s].
+        keep_alive_s: How long an idle connection is kept [s].
     """
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_refuse_redirect)
     return aiohttp.ClientSession(
         auto_decompress=False,
-        connector=aiohttp.TCPConnector(limit=20, keepalive_timeout=75),
+        connector=aiohttp.TCPConnector(limit=20, keepalive_timeout=keep_alive_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": _user_agent(), "Accept-Encoding": "gzip"},
         response_class=CappedResponse,

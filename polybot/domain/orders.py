@@ -93,6 +93,8 @@ class Order:
     """Most that a BUY may spend, without the fee [USDC]; 0 for a SELL."""
     expires_at: datetime | None = None
     """Only for GTD."""
+    is_post_only: bool = False
+    """Whether the venue must refuse it where it would match at once; only for orders that rest."""
 
     def __post_init__(self) -> None:
         """Refuse orders that no venue could take."""
@@ -106,6 +108,8 @@ class Order:
             raise ValueError(f"only a BUY has a budget: {self.side}, {self.budget_usdc}")
         if (self.expires_at is not None) is not (self.time_in_force is TimeInForce.GTD):
             raise ValueError(f"only GTD expires: {self.time_in_force}, {self.expires_at}")
+        if self.is_post_only and not self.time_in_force.rests:
+            raise ValueError(f"only resting orders are post-only, not {self.time_in_force}")
 
     @property
     def token_id(self) -> OutcomeTokenId:
@@ -227,6 +231,8 @@ class Rejected:
 
     order_id: OrderId
     reason: str
+    must_halt: bool = False
+    """Whether every further order would be refused the same way until a person acts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

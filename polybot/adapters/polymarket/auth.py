@@ -36,12 +36,13 @@ _PASSPHRASE: Final = re.compile(r"[!-~]{1,256}", re.ASCII)
 class ApiCredentials:
     """API key, secret and passphrase; only the key's id can be seen."""
 
-    __slots__ = ("_headers", "_mac", "key_id")
+    __slots__ = ("_headers", "_mac", "_socket_login", "key_id")
 
     key_id: str
     """The ``owner`` of the orders that these credentials send."""
     _mac: Callable[[bytes], bytes]
     _headers: Callable[[], dict[str, str]]
+    _socket_login: Callable[[], dict[str, str]]
 
     def __init__(self, *, key_id: str, secret: Secret, passphrase: Secret) -> None:
         """Take the credentials.
@@ -67,6 +68,18 @@ class ApiCredentials:
             "POLY_API_KEY": key_id,
             "POLY_PASSPHRASE": passphrase.get_secret_value(),
         }
+        self._socket_login = lambda: {
+            "apiKey": key_id,
+            "secret": secret.get_secret_value(),
+            "passphrase": passphrase.get_secret_value(),
+        }
+
+    def socket_login(self) -> dict[str, str]:
+        """Return the credentials as the user socket wants them: whole, in its first frame.
+
+        Source: docs.polymarket.com/market-data/websocket/user-channel (2026-11-22).
+        """
+        return self._socket_login()
 
     def signature(self, timestamp_s: int, method: str, path: str, body: bytes = b"") -> str:
         """Return the HMAC of a request.

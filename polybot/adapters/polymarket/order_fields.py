@@ -166,7 +166,6 @@ def fields_of(
     *,
     salt: int,
     timestamp_ms: int,
-    is_post_only: bool = False,
 ) -> OrderFields:
     """Return what is to be signed for an approved order.
 
@@ -175,7 +174,6 @@ def fields_of(
         account: Whose funds and whose key.
         salt: A fresh one from ``new_salt``; kept with the intent.
         timestamp_ms: When the order was made [ms since 1970]; kept with the intent.
-        is_post_only: Whether the venue must refuse the order where it would match at once.
 
     Returns:
         The fields. A GTD order carries ``expires_at`` itself. The venue stops matching a minute
@@ -183,7 +181,6 @@ def fields_of(
 
     Raises:
         DataError: As ``amounts_of`` and ``domain_of``.
-        ValueError: Post-only was asked for an order that does not rest.
     """
     expires_s = int(order.expires_at.timestamp()) if order.expires_at is not None else 0
     return OrderFields(
@@ -198,7 +195,7 @@ def fields_of(
         timestamp_ms=timestamp_ms,
         time_in_force=order.time_in_force,
         expires_s=expires_s,
-        is_post_only=is_post_only,
+        is_post_only=order.is_post_only,
         is_session_key=account.is_session_key,
     )
 

@@ -4,6 +4,7 @@ Every ``parse_*`` function either returns a value that holds or raises ``DataErr
 never carries more of the input than a short escaped piece.
 """
 
+from polybot.adapters.polymarket.wire.balances import Balance, parse_balance, parse_closed_only
 from polybot.adapters.polymarket.wire.books import parse_book
 from polybot.adapters.polymarket.wire.markets import (
     ClobMarket,
@@ -12,6 +13,13 @@ from polybot.adapters.polymarket.wire.markets import (
     parse_clob_market,
     parse_gamma_market,
 )
+from polybot.adapters.polymarket.wire.orders import (
+    OrderPage,
+    parse_cancellation,
+    parse_order,
+    parse_order_page,
+)
+from polybot.adapters.polymarket.wire.own_trades import OwnTradePage, parse_own_trade_page
 from polybot.adapters.polymarket.wire.resolutions import (
     DataResolution,
     GammaResolution,
@@ -23,18 +31,27 @@ from polybot.adapters.polymarket.wire.strict import parse_server_time
 from polybot.adapters.polymarket.wire.trades import TradePage, parse_trade_page
 
 __all__ = [
+    "Balance",
     "ClobMarket",
     "DataResolution",
     "GammaMarket",
     "GammaResolution",
+    "OrderPage",
+    "OwnTradePage",
     "TradePage",
     "agree_on_resolution",
     "build_market",
+    "parse_balance",
     "parse_book",
+    "parse_cancellation",
     "parse_clob_market",
+    "parse_closed_only",
     "parse_data_resolution",
     "parse_gamma_market",
     "parse_gamma_resolution",
+    "parse_order",
+    "parse_order_page",
+    "parse_own_trade_page",
     "parse_server_time",
     "parse_trade_page",
 ]

@@ -1,0 +1,231 @@
+"""The live exchange: signs an order, posts it once, and finds out later what became of it.
+
+An order's id is its EIP-712 hash, so it is known, and durable in the ledger, before the request
+leaves. Nothing here ever sends an order a second time; what an answer does not prove is looked up
+by that id and by the account's trades. Fills come from trades alone: answers carry amounts whose
+unit differs between sources.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from polybot.adapters.polymarket.account import PolymarketAccount
+from polybot.adapters.polymarket.answers import RefusalCause
+from polybot.adapters.polymarket.auth import ApiCredentials
+from polybot.adapters.polymarket.clob_client import ClobClient, NoAnswer, NotSent, RawAnswer
+from polybot.adapters.polymarket.order_fields import TradingAccount, fields_of, new_salt
+from polybot.adapters.polymarket.order_wire import (
+    OtherOrder,
+    Placed,
+    Refused,
+    Restricted,
+    Undecided,
+    VenueAnswer,
+    build_order_body,
+    read_order_answer,
+    unanswered,
+)
+from polybot.adapters.polymarket.signing import OrderSigner, SignedOrder, order_id_of
+from polybot.adapters.polymarket.venue_memory import VenueMemory
+from polybot.adapters.polymarket.verdicts import Evidence, Patience, judge
+from polybot.domain.accounts import OrderRecord
+from polybot.domain.markets import FeeSchedule, MarketWindow
+from polybot.domain.orders import (
+    ApprovedOrder,
+    OrderId,
+    OrderReport,
+    OrderStatus,
+    PreparedOrder,
+    Rejected,
+    SubmitResult,
+)
+from polybot.errors import PolybotError
+from polybot.ports import Clock, MarketData
+
+# Trades are asked for from so long before the order was made: two clocks are compared.
+_CLOCK_MARGIN: Final = timedelta(seconds=60)
+
+
+class PolymarketExchange:
+    """The venue's CLOB, for one key and one wallet."""
+
+    def __init__(
+        self,
+        client: ClobClient,
+        signer: OrderSigner,
+        account: TradingAccount,
+        *,
+        market_data: MarketData,
+        clock: Clock,
+        memory: VenueMemory,
+        patience: Patience | None = None,
+    ) -> None:
+        """Take everything that an order needs.
+
+        Args:
+            client: Sends the requests; whoever opened it closes it.
+            signer: Holds the key.
+            account: Whose funds, by which kind of wallet.
+            market_data: Tells a market's fees, which trades do not carry.
+            clock: Dates requests and looks.
+            memory: What other runs have to know, too.
+            patience: How long silence proves nothing.
+        """
+        self._client = client
+        self._signer = signer
+        self._account = account
+        self._market_data = market_data
+        self._clock = clock
+        self._memory = memory
+        self._patience = patience or Patience()
+        self._venue = PolymarketAccount(client, account)
+        self._fees: dict[MarketWindow, FeeSchedule] = {}
+
+    async def warm(self) -> None:
+        """Connect and log in before the moment of the order, which then is one round trip.
+
+        Raises:
+            TransientError, PermanentError, DataError: As ``ClobClient.credentials``.
+        """
+        await self._client.credentials()
+
+    def prepare(self, approved: ApprovedOrder, *, created_at: datetime) -> PreparedOrder:
+        """Give an order its id and everything that a later look or resend needs.
+
+        Raises:
+            DataError: The venue's decimals or contracts cannot express the order.
+        """
+        fields = fields_of(
+            approved.order,
+            self._account,
+            salt=new_salt(),
+            timestamp_ms=int(created_at.timestamp() * 1000),
+        )
+        return PreparedOrder(
+            order_id=order_id_of(fields),
+            order=approved.order,
+            created_at=created_at,
+            wire=fields.to_wire(),
+        )
+
+    async def submit(self, prepared: PreparedOrder) -> SubmitResult:
+        """Send an order at most once and return what the answer proves.
+
+        An order that did not leave is ``Rejected`` with a reason that begins ``not sent``.
+        """
+        try:
+            signed = self._signer.rebuild(prepared.wire, order_id=prepared.order_id)
+            credentials = await self._client.credentials()
+            now = await self._clock.now()
+            objection = self._objection(signed, now) or self._memory.claim_canary(
+                signed.order_id, signed.fields
+            )
+        except PolybotError as problem:
+            return _not_sent(prepared.order_id, str(problem))
+        if objection is not None:
+            return _not_sent(prepared.order_id, objection)
+        body = build_order_body(signed, owner=credentials.key_id)
+        answer = await self._client.post_order(body, credentials, at=now)
+        match answer:
+            case NotSent(reason=reason):
+                self._memory.release_canary(signed.order_id)
+                return _not_sent(signed.order_id, reason)
+            case NoAnswer(reason=reason):
+                return unanswered(signed.order_id, reason).result
+            case RawAnswer(status=status, headers=headers, body=body):
+                read = read_order_answer(
+                    signed.order_id,
+                    signed.fields.time_in_force,
+                    status=status,
+                    headers=headers,
+                    body=body,
+                    now=now,
+                )
+                return self._concluded(signed.order_id, read, credentials, now=now)
+            case _ as never:
+                assert_never(never)
+
+    async def look_up(self, record: OrderRecord) -> OrderReport:
+        """Return what the order itself and the account's trades prove.
+
+        Raises:
+            TransientError: The venue did not answer; nothing is known.
+            DataError: What it answered says nothing.
+        """
+        fees = await self._fees_of(record.window)
+        order = await self._venue.order(record.order_id)
+        # The trades are read last: what matched before the order was read is in them or will be.
+        found = await self._venue.trades(
+            after=record.created_at - _CLOCK_MARGIN, condition_id=record.condition_id
+        )
+        trades = tuple(trade for trade in found.trades if trade.order_id == record.order_id)
+        now = await self._clock.now()
+        absent_since = None
+        if order is None and record.status is OrderStatus.RESTING:
+            absent_since = self._memory.absent_since(record.order_id, at=now)
+        evidence = Evidence(
+            order=order,
+            trades=trades,
+            is_incomplete=record.order_id in found.incomplete,
+            absent_since=absent_since,
+        )
+        report = judge(record, evidence, fees, now=now, patience=self._patience)
+        self._remember(record, evidence, report)
+        return report
+
+    async def cancel(self, record: OrderRecord) -> OrderReport:
+        """Take a resting order out of the book and return what is known afterwards.
+
+        Cancels go on in every restricted mode; where the venue takes none either, this raises.
+
+        Raises:
+            TransientError: The venue did not answer; the order may or may not be cancelled.
+        """
+        await self._venue.cancel(record.order_id)
+        return await self.look_up(record)
+
+    def _concluded(
+        self, order_id: OrderId, answer: VenueAnswer, credentials: ApiCredentials, *, now: datetime
+    ) -> SubmitResult:
+        match answer:
+            case Placed(result=accepted):
+                self._memory.pass_canary(order_id)
+                return accepted
+            case Restricted(result=rejected, restriction=restriction, retry_after_s=wait_s):
+                self._memory.release_canary(order_id)
+                self._memory.restrict(restriction, until=now + timedelta(seconds=wait_s))
+                return rejected
+            case Refused(result=rejected, cause=cause):
+                self._memory.release_canary(order_id)
+                is_lasting = cause.must_halt
+                if cause is RefusalCause.UNAUTHORIZED:
+                    is_lasting = not self._client.refuse(credentials)
+                return replace(rejected, must_halt=is_lasting)
+            case Undecided(result=unknown) | OtherOrder(result=unknown):
+                return unknown
+            case _ as never:
+                assert_never(never)
+
+    def _objection(self, signed: SignedOrder, now: datetime) -> str | None:
+        active = self._memory.restriction(at=now)
+        if active is None or not active.stops(is_post_only=signed.fields.is_post_only):
+            return None
+        return f"restricted until {active.until:%FT%TZ}: the venue is {active.restriction}"
+
+    def _remember(self, record: OrderRecord, evidence: Evidence, report: OrderReport) -> None:
+        if evidence.order is not None or evidence.trades:
+            self._memory.pass_canary(record.order_id)
+        elif report.status is OrderStatus.NEVER_ARRIVED:
+            self._memory.release_canary(record.order_id)
+        if evidence.order is not None or not report.status.is_open:
+            self._memory.forget_absence(record.order_id)
+
+    async def _fees_of(self, window: MarketWindow) -> FeeSchedule:
+        if window not in self._fees:
+            self._fees[window] = (await self._market_data.find_market(window)).fees
+        return self._fees[window]
+
+
+def _not_sent(order_id: OrderId, reason: str) -> Rejected:
+    return Rejected(order_id=order_id, reason=f"not sent: {reason}")

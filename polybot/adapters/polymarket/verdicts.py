@@ -1,0 +1,141 @@
+"""What the venue's order and trades, taken together, prove about an order of ours. Pure.
+
+Whether ``GET /data/order/{id}`` shows orders that are killed, cancelled or matched is documented
+one way and reported the other, so both are handled: an order that is not shown proves nothing
+until time has passed and the trades agree.
+
+Sources: docs.polymarket.com/api-reference/trade/get-single-order-by-id (2026-11-22); the
+nautilus_trader project's adapter (July 2026).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from polybot.domain.accounts import OrderRecord
+from polybot.domain.markets import FeeSchedule
+from polybot.domain.orders import FillStatus, OrderReport, OrderStatus
+from polybot.domain.venue_account import VenueOrder, VenueOrderStatus, VenueTrade
+
+# A request may reach the venue late; it refuses time stamps older than about a minute (reported,
+# not documented). Twice that.
+ARRIVAL_GRACE: Final = timedelta(seconds=120)
+# Trades show some seconds after the match.
+TRADES_LAG: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything the venue shows of one order."""
+
+    order: VenueOrder | None
+    """``None`` where the venue does not show it."""
+    trades: tuple[VenueTrade, ...]
+    """Its executions, and no other order's."""
+    is_incomplete: bool
+    """Whether the venue has not told all about one of its trades."""
+    absent_since: datetime | None
+    """Since when an order that it had taken is not shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long silence proves nothing."""
+
+    arrival: timedelta = ARRIVAL_GRACE
+    """An order that never showed may still arrive so long after it was made."""
+    trades: timedelta = TRADES_LAG
+    """A match may show in the trades so much later."""
+
+
+def judge(
+    record: OrderRecord,
+    evidence: Evidence,
+    fees: FeeSchedule,
+    *,
+    now: datetime,
+    patience: Patience,
+) -> OrderReport:
+    """Return what is proved about an order; whatever is not proved leaves it open.
+
+    Args:
+        record: The order as our ledger has it.
+        evidence: What the venue shows.
+        fees: Of its market, for the fills.
+        now: The instant of the look.
+        patience: How long silence proves nothing.
+    """
+    fills = tuple(trade.fill(fees) for trade in evidence.trades)
+    status, reason = (
+        _not_shown(record, evidence, now, patience)
+        if evidence.order is None
+        else _shown(record, evidence.order, evidence, now, patience)
+    )
+    return OrderReport(status=status, fills=fills, reason=reason)
+
+
+def _shown(
+    record: OrderRecord,
+    order: VenueOrder,
+    evidence: Evidence,
+    now: datetime,
+    patience: Patience,
+) -> tuple[OrderStatus, str]:
+    if order.status is VenueOrderStatus.LIVE and record.time_in_force.rests:
+        return OrderStatus.RESTING, ""
+    if not order.status.is_dead:
+        return OrderStatus.UNKNOWN, f"the venue shows it as {order.status}"
+    if not _has_all_trades(record, order, evidence, now, patience):
+        return _open(record), f"{order.status}; its trades are not all known yet"
+    return _over(evidence, f"the venue shows it as {order.status}")
+
+
+def _not_shown(
+    record: OrderRecord, evidence: Evidence, now: datetime, patience: Patience
+) -> tuple[OrderStatus, str]:
+    if now < record.created_at + patience.arrival:
+        return _open(record), "the venue does not show it yet"
+    if evidence.is_incomplete or now < _last_match(evidence, record) + patience.trades:
+        return _open(record), "its trades are not all known yet"
+    if record.status is OrderStatus.RESTING:
+        since = evidence.absent_since or now
+        if now < since + patience.trades:
+            return _open(record), "it left the book; its trades may follow"
+        return _over(evidence, "it left the book")
+    if evidence.trades:
+        return _over(evidence, "its trades show it, the book does not")
+    return OrderStatus.NEVER_ARRIVED, "the venue knows neither the order nor a trade of it"
+
+
+def _has_all_trades(
+    record: OrderRecord,
+    order: VenueOrder,
+    evidence: Evidence,
+    now: datetime,
+    patience: Patience,
+) -> bool:
+    if evidence.is_incomplete or order.trade_ids - {trade.trade_id for trade in evidence.trades}:
+        return False
+    # Trades that failed count: they were matched, too.
+    matched = sum((trade.size for trade in evidence.trades), Decimal())
+    if order.matched_size is not None and matched < order.matched_size:
+        return False
+    is_told = bool(order.matched_size) or (
+        order.matched_size == 0 and order.status is not VenueOrderStatus.MATCHED
+    )
+    return is_told or now >= _last_match(evidence, record) + patience.arrival
+
+
+def _over(evidence: Evidence, reason: str) -> tuple[OrderStatus, str]:
+    is_filled = any(trade.status.as_fill is not FillStatus.FAILED for trade in evidence.trades)
+    return (OrderStatus.FILLED if is_filled else OrderStatus.UNFILLED), reason
+
+
+def _open(record: OrderRecord) -> OrderStatus:
+    is_resting = record.status is OrderStatus.RESTING
+    return OrderStatus.RESTING if is_resting else OrderStatus.UNKNOWN
+
+
+def _last_match(evidence: Evidence, record: OrderRecord) -> datetime:
+    return max((trade.matched_at for trade in evidence.trades), default=record.created_at)
