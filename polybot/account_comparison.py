@@ -16,7 +16,13 @@ from polybot.domain.accounts import OrderRecord
 from polybot.domain.markets import ConditionId, OutcomeTokenId
 from polybot.domain.money import from_micro, text_of, to_micro
 from polybot.domain.orders import FillStatus, Side
-from polybot.domain.reconciliation import AccountSnapshot, HeldToken, MovingFill, Redemption
+from polybot.domain.reconciliation import (
+    AccountSnapshot,
+    HeldToken,
+    MovingFill,
+    Redemption,
+    RedemptionState,
+)
 
 # The finest price grid of the venue: the most shares that a budget could ever bring.
 _LEAST_PRICE: Final = Decimal("0.0001")
@@ -92,7 +98,12 @@ def compare_account(
     for token in ours.held:
         if not token.is_settled:
             _compare_token(token, holdings.get(token.token_id), ours, waiting, differences)
-    redeemed = tuple(r.condition_id for r in ours.redemptions if _is_redeemed(r, holdings))
+    moving = {moving.token_id for moving in ours.moving}
+    redeemed = tuple(
+        redemption.condition_id
+        for redemption in ours.redemptions
+        if _is_redeemed(redemption, holdings) and not moving & redemption.holdings.keys()
+    )
     expected = ours.cash_usdc - ours.unredeemed_usdc
     answer = _judge_cash(
         ours, cash_usdc - expected, agrees_otherwise=not differences and not redeemed
@@ -144,7 +155,7 @@ def _token_room(token: HeldToken, ours: AccountSnapshot) -> Room:
     room = Room()
     for moving in ours.moving:
         if moving.token_id == token.token_id:
-            size = moving.fill.size
+            size: Decimal = moving.fill.size
             room = room.wider(below=size) if _adds_shares(moving) else room.wider(above=size)
     for order in ours.open_orders:
         if order.token_id == token.token_id:
@@ -182,7 +193,8 @@ def _judge_cash(
     if not room.is_empty:
         is_inside = room.wider(below=most, above=most).holds(difference)
         return CashAnswer.MOVING if is_inside else CashAnswer.TOO_EARLY
-    if not agrees_otherwise:
+    if not agrees_otherwise or 0 < difference <= ours.unredeemed_usdc:
+        # Also where a person is redeeming by hand: the cash may show before the shares go.
         return CashAnswer.TOO_EARLY
     if abs(ours.fee_adjustments_usdc + difference) <= most:
         return CashAnswer.ROUNDING
@@ -199,7 +211,8 @@ def _most_rounding(ours: AccountSnapshot) -> Decimal:
 
 def _cash_room(ours: AccountSnapshot) -> Room:
     # A payout may be cash already while its shares still show, and the other way round.
-    room = Room(below=ours.arriving_usdc, above=ours.unredeemed_usdc)
+    asked = (r.payout_usdc for r in ours.redemptions if r.state is not RedemptionState.NEEDS_PERSON)
+    room = Room(below=ours.arriving_usdc, above=sum(asked, Decimal(0)))
     for moving in ours.moving:
         amount = _cash_of(moving)
         room = room.wider(above=amount) if _adds_shares(moving) else room.wider(below=amount)

@@ -23,7 +23,8 @@ from polybot.domain.decisions import Decision
 from polybot.domain.markets import MarketWindow, Outcome
 from polybot.domain.modes import Mode
 from polybot.domain.money import text_of
-from polybot.domain.orders import Fill, Order, Side
+from polybot.domain.orders import Fill, FillStatus, Order, Side
+from polybot.domain.reconciliation import Reconciliation, Redemption
 from polybot.ports import Ledger, Notifier
 
 LONGEST_TITLE: Final = 120
@@ -122,6 +123,45 @@ def settlement_alert(settlement: Settlement, *, mode: Mode) -> Alert:
             f"P&L {_signed(pnl)} USDC after fees",
             _when(settlement.window),
         ],
+    )
+
+
+def reconciliation_alert(found: Reconciliation, *, mode: Mode) -> Alert:
+    """Tell that record and venue differ and nothing explains it; once per hour and difference."""
+    reason = "; ".join(found.differences)
+    return _alert(
+        AlertKind.RECONCILIATION,
+        f"differs:{mode}:{_hour(found.started_at)}:{_digest(reason)}",
+        f"{mode}: our record and the venue differ",
+        [*found.differences, "trading is halted until a person has looked and resumes it"],
+    )
+
+
+def cash_alert(change_usdc: Decimal, why: str, *, version: int, at: datetime, mode: Mode) -> Alert:
+    """Tell that cash was booked which no trade of ours explains; once per booking.
+
+    Args:
+        change_usdc: What was booked; positive: it came in.
+        why: What it was taken for.
+        version: Of the record that it was booked on.
+        at: When.
+        mode: Whose ledger.
+    """
+    return _alert(
+        AlertKind.RECONCILIATION,
+        f"cash:{mode}:{version}",
+        f"{mode}: {_signed(change_usdc)} USDC {why}",
+        [f"booked so that our cash equals the venue's, at {at:%Y-%m-%d %H:%M:%S} UTC"],
+    )
+
+
+def redemption_alert(redemption: Redemption, instruction: str, *, mode: Mode) -> Alert:
+    """Tell that winnings have to be redeemed by hand, and how; once per market."""
+    return _alert(
+        AlertKind.REDEMPTION,
+        f"redeem:{redemption.condition_id}",
+        f"{mode}: redeem {text_of(redemption.payout_usdc)} USDC of {redemption.window.slug}",
+        [instruction, f"market {redemption.condition_id}", _when(redemption.window)],
     )
 
 
@@ -226,12 +266,16 @@ def _fill_alert(
 ) -> Alert:
     cost = text_of(fill.size * fill.price)
     verb = "bought" if side is Side.BUY else "sold"
+    is_void = fill.status is FillStatus.FAILED
     return _alert(
         AlertKind.FILL,
-        f"fill:{fill.trade_id}:{fill.order_id}:{fill.leg}",
-        f"{mode}: {verb} {outcome} {window.slug}",
+        f"{'void' if is_void else 'fill'}:{fill.trade_id}:{fill.order_id}:{fill.leg}",
+        f"{mode}: {'VOID, not ' if is_void else ''}{verb} {outcome} {window.slug}",
         [
             question,
+            "the venue failed this trade after all; its shares and cash are taken back"
+            if is_void
+            else "",
             f"{text_of(fill.size)} shares at {text_of(fill.price)} = {cost} USDC, "
             f"fee {text_of(fill.fee_usdc)} USDC ({fill.liquidity.lower()})",
             _when(window),

@@ -45,7 +45,8 @@ class PlacedOrder:
     fills: tuple[Fill, ...]
     """Fills that the answer proved."""
     halt: TradingStateChange | None = None
-    """Set where the answer was about another order and trading was halted for it."""
+    """Set where trading was halted: the answer was about another order, or says that every
+    further order would be refused until a person acts."""
 
 
 async def place(
@@ -95,7 +96,7 @@ async def place(
     fills = ledger.record_report(
         prepared.order_id, report_of(result), at=max(at, now), alert_for=alert_for
     )
-    halt = _halt(ledger, mismatch, at=now) if mismatch is not None else None
+    halt = _halt_for(result, mismatch, ledger, at=now)
     return PlacedOrder(order=_recorded(ledger, prepared.order_id), fills=fills, halt=halt)
 
 
@@ -208,7 +209,20 @@ def _fills(result: SubmitResult) -> tuple[Fill, ...]:
     return result.fills if isinstance(result, Accepted) else ()
 
 
-def _halt(ledger: Ledger, reason: str, *, at: datetime) -> TradingStateChange:
+def _halt_for(
+    result: SubmitResult, mismatch: str | None, ledger: Ledger, *, at: datetime
+) -> TradingStateChange | None:
+    if mismatch is not None:
+        then = "The order is looked up by its own id; resume by hand once it is known."
+        return _halt(ledger, mismatch, then, at=at)
+    if isinstance(result, Rejected) and result.must_halt:
+        reason = f"the venue refuses our orders: {result.reason}"
+        then = "Every further order would be refused the same way; mend it, then resume by hand."
+        return _halt(ledger, reason, then, at=at)
+    return None
+
+
+def _halt(ledger: Ledger, reason: str, then: str, *, at: datetime) -> TradingStateChange:
     change = TradingStateChange(
         state=TradingState.HALTED, reason=reason, by="execution", changed_at=at
     )
@@ -216,7 +230,7 @@ def _halt(ledger: Ledger, reason: str, *, at: datetime) -> TradingStateChange:
         kind=AlertKind.TRADING_STATE,
         dedupe_key=f"halt:{reason}",
         title="Trading halted",
-        body=f"{reason}. The order is looked up by its own id; resume by hand once it is known.",
+        body=f"{reason}. {then}",
     )
     ledger.set_trading_state(change, alert=alert)
     return change

@@ -42,18 +42,18 @@ from polybot.domain.orders import (
     RiskCheck,
     SubmitResult,
 )
-from polybot.domain.venue_account import (
-    Cancellation,
-    RedemptionResult,
-    VenueOrder,
-    VenueTrades,
-)
 from polybot.domain.reconciliation import (
     AccountSnapshot,
     ForeignTrade,
     ReconciliationRecord,
     Redemption,
     RedemptionState,
+)
+from polybot.domain.venue_account import (
+    Cancellation,
+    RedemptionResult,
+    VenueOrder,
+    VenueTrades,
 )
 
 
@@ -411,7 +411,13 @@ class Ledger(Protocol):
     ) -> bool:
         """Record what became of a redemption; ``False`` where it was final already.
 
-        REQUESTED without a transaction id is recorded before asking and counts as an attempt.
+        Raises:
+            DataError: The market is not settled.
+        """
+        ...
+
+    def request_redemption(self, condition_id: ConditionId, *, at: datetime) -> bool:
+        """Count an attempt before the venue hears of it; ``False`` where it is final already.
 
         Raises:
             DataError: The market is not settled.

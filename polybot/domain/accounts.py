@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTokenId
+from polybot.domain.markets import ConditionId, FeeSchedule, MarketWindow, Outcome, OutcomeTokenId
 from polybot.domain.modes import TradingState
 from polybot.domain.money import Price, Shares, Usdc
 from polybot.domain.orders import DecisionKey, OrderId, OrderStatus, Side, TimeInForce
@@ -123,6 +123,8 @@ class OrderRecord:
     reason: str
     created_at: datetime
     expires_at: datetime | None
+    fees: FeeSchedule | None = None
+    """The market's fees when the order was made; ``None`` in ledgers that did not keep them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ class Redemption:
 
     condition_id: ConditionId
     window: MarketWindow
+    token_ids: tuple[OutcomeTokenId, ...]
+    """Both outcomes' tokens, as far as they are known."""
     holdings: dict[OutcomeTokenId, Shares]
     """Our paying shares when the market was settled, by outcome token."""
     payout_usdc: Usdc

@@ -119,6 +119,8 @@ def remember_market(connection: Connection, market: Market) -> None:
         "question": clean_text(market.question),
         "up_token_id": market.token_ids[Outcome.UP],
         "down_token_id": market.token_ids[Outcome.DOWN],
+        "fee_rate": decimal_text(market.fees.rate),
+        "fee_exponent": market.fees.exponent,
     }
     known = connection.execute(
         update(MARKETS).where(MARKETS.c.condition_id == market.condition_id).values(**values)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from polybot.adapters.storage.tables import FILLS, MARKETS, ORDERS
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
 from polybot.domain.decisions import Decision, Verdict
-from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTokenId
+from polybot.domain.markets import ConditionId, FeeSchedule, MarketWindow, Outcome, OutcomeTokenId
 from polybot.domain.modes import TradingState
 from polybot.domain.money import to_micro
 from polybot.domain.orders import (
@@ -279,7 +280,7 @@ def _columns_of(prepared: PreparedOrder, decision: Decision) -> dict[str, Any]:
 
 
 def _orders_with_slug() -> Select[Any]:
-    return select(ORDERS, MARKETS.c.slug).join(
+    return select(ORDERS, MARKETS.c.slug, MARKETS.c.fee_rate, MARKETS.c.fee_exponent).join(
         MARKETS, MARKETS.c.condition_id == ORDERS.c.condition_id
     )
 
@@ -305,4 +306,7 @@ def _record_of(row: RowMapping) -> OrderRecord:
         reason=row["reason"],
         created_at=instant_at(row["created_at"]),
         expires_at=None if row["expires_at"] is None else instant_at(row["expires_at"]),
+        fees=None
+        if row["fee_rate"] is None
+        else FeeSchedule(rate=Decimal(row["fee_rate"]), exponent=row["fee_exponent"]),
     )

@@ -42,20 +42,50 @@ class RedemptionStore(Store):
         """Record what became of a redemption; see ``Ledger.record_redemption``."""
         if state is RedemptionState.DUE:
             raise ValueError("a redemption is due by itself, nothing records that")
-        at_micros = micros_at(at)
+        return self._store(
+            condition_id,
+            state,
+            at_micros=micros_at(at),
+            transaction_id=transaction_id,
+            reason=reason,
+            attempts=0,
+            alert=alert,
+        )
+
+    def request_redemption(self, condition_id: ConditionId, *, at: datetime) -> bool:
+        """Record that a redemption is about to be asked for; see ``Ledger.request_redemption``."""
+        return self._store(
+            condition_id,
+            RedemptionState.REQUESTED,
+            at_micros=micros_at(at),
+            transaction_id="",
+            reason="asked for",
+            attempts=1,
+            alert=None,
+        )
+
+    def _store(
+        self,
+        condition_id: ConditionId,
+        state: RedemptionState,
+        *,
+        at_micros: int,
+        transaction_id: str,
+        reason: str,
+        attempts: int,
+        alert: Alert | None,
+    ) -> bool:
         mine = REDEMPTIONS.c.condition_id == condition_id
         with self._database.writing() as connection:
             known = connection.execute(select(REDEMPTIONS).where(mine)).mappings().one_or_none()
             if known is not None and known["state"] in FINAL_STATES:
                 return False
             _refuse_unsettled(connection, condition_id)
-            is_attempt = state is RedemptionState.REQUESTED
             values = {
                 "state": state,
                 "transaction_id": clean_text(transaction_id)
                 or ("" if known is None else known["transaction_id"]),
-                "attempts": (0 if known is None else known["attempts"])
-                + int(is_attempt and not transaction_id),
+                "attempts": attempts + (0 if known is None else known["attempts"]),
                 "reason": clean_text(reason),
                 "updated_at": at_micros,
             }
@@ -75,6 +105,8 @@ def load_open_redemptions(connection: Connection) -> tuple[Redemption, ...]:
         select(
             SETTLEMENTS,
             MARKETS.c.slug,
+            MARKETS.c.up_token_id,
+            MARKETS.c.down_token_id,
             REDEMPTIONS.c.state,
             REDEMPTIONS.c.transaction_id,
             REDEMPTIONS.c.attempts,
@@ -93,6 +125,11 @@ def load_open_redemptions(connection: Connection) -> tuple[Redemption, ...]:
         Redemption(
             condition_id=ConditionId(row["condition_id"]),
             window=MarketWindow.parse_slug(row["slug"]),
+            token_ids=tuple(
+                OutcomeTokenId(token_id)
+                for token_id in (row["up_token_id"], row["down_token_id"])
+                if token_id is not None
+            ),
             holdings=_paying_shares(connection, row["condition_id"], payouts_of(row)),
             payout_usdc=usdc_of(row["payout"]),
             state=RedemptionState.DUE if row["state"] is None else RedemptionState(row["state"]),

@@ -74,6 +74,8 @@ class MarketRow(LedgerTable, table=True):
     question: str = Field(sa_type=Text)
     up_token_id: str | None = Field(max_length=255)
     down_token_id: str | None = Field(max_length=255)
+    fee_rate: str | None = Field(max_length=80)
+    fee_exponent: int | None
 
 
 class DecisionRow(LedgerTable, table=True):

@@ -10,7 +10,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the tables; nothing that was recorded changes."""
+    """Add the tables and a market's fees; nothing that was recorded changes."""
+    op.add_column("markets", sa.Column("fee_rate", sa.String(length=80), nullable=True))
+    op.add_column("markets", sa.Column("fee_exponent", sa.Integer(), nullable=True))
     op.create_table(
         "reconciliation",
         sa.Column("id", sa.Integer(), nullable=False),
