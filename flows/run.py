@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from polybot.adapters.logs import setup_logging
-from polybot.alerts import run_failed_alert
 from prefect import get_client
 from prefect.runtime import flow_run as current_run
 
-from polybot.bootstrap import Bot, open_bot
+from polybot.adapters.logs import hide, setup_logging
+from polybot.alerts import run_failed_alert
+from polybot.bootstrap import Access, Bot, open_bot
 from polybot.config import load_settings
 from polybot.domain.decisions import RunRecord
 from polybot.domain.modes import Mode
@@ -33,17 +33,21 @@ class Run:
 
 
 @asynccontextmanager
-async def open_run(flow_name: str, scheduled_at: datetime | None) -> AsyncIterator[Run]:
+async def open_run(
+    flow_name: str, scheduled_at: datetime | None, *, access: Access = Access.LEDGER
+) -> AsyncIterator[Run]:
     """Open the bot for a flow run, record the run, and alert if it breaks.
 
     Args:
         flow_name: As the status page shows it.
         scheduled_at: When the run was due; ``None`` takes Prefect's scheduled start, so that a
             late or early run still works on the window it was scheduled for.
+        access: How far the run may reach in live mode.
     """
     settings = load_settings()
-    setup_logging(settings.home)
-    async with open_bot(settings) as bot:
+    hide(settings.secret_values)
+    setup_logging(settings.home, settings.logs.level, line_format=settings.logs.format)
+    async with open_bot(settings, access=access) as bot:
         started_at = await bot.clock.now()
         record = RunRecord(
             run_id=str(current_run.id),
@@ -63,6 +67,11 @@ async def open_run(flow_name: str, scheduled_at: datetime | None) -> AsyncIterat
             await _record_failure(bot, record, note)
             raise
         bot.ledger.record_run(replace(record, state="completed", ended_at=await bot.clock.now()))
+
+
+def access_for_orders(live: bool) -> Access:
+    """Return what a trading flow's ``live`` parameter, the second word, opens in live mode."""
+    return Access.ORDERS if live else Access.ACCOUNT
 
 
 async def label_run(run: Run, *, name: str, tags: Iterable[str] = ()) -> None:

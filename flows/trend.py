@@ -5,7 +5,7 @@ from datetime import datetime
 
 from prefect import flow
 
-from flows.run import Run, label_run, open_run, raise_first
+from flows.run import Run, access_for_orders, label_run, open_run, raise_first
 from polybot.bootstrap import load_libraries
 from polybot.domain.decisions import Verdict
 from polybot.domain.markets import MarketSeries, MarketWindow
@@ -23,14 +23,18 @@ from tasks.signals import signal
 
 
 @flow(name="trend", retries=0, persist_result=False)
-async def trend(series: list[str] | None = None, scheduled_at: datetime | None = None) -> None:
+async def trend(
+    series: list[str] | None = None, scheduled_at: datetime | None = None, live: bool = False
+) -> None:
     """Decide the window that starts at the scheduled time, once, for every series.
 
     Args:
         series: Market series, e.g. ``["btc-15m"]``; default: the configured ones.
         scheduled_at: When this run was due (UTC); default: Prefect's scheduled start.
+        live: The second word: with POLYBOT_MODE=live, real money moves only where this is true.
     """
-    async with open_run("trend", scheduled_at) as run:
+    async with open_run("trend", scheduled_at, access=access_for_orders(live)) as run:
+        run.bot.require_orders()
         timing = run.bot.settings.timing
         wanted = tuple(MarketSeries.parse(text) for text in series) if series else run.bot.series
         windows = windows_due(wanted, run.due, max_lateness=timing.max_lateness)

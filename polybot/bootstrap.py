@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
 from importlib import import_module
 
 from polybot.adapters.clock import SandboxClock, SystemClock
+from polybot.adapters.health_file import installed_version, read_health
 from polybot.adapters.notify import AppriseNotifier
 from polybot.adapters.paper import PaperExchange
 from polybot.adapters.polymarket.market_data import PolymarketData
@@ -15,12 +18,32 @@ from polybot.config import Settings, load_settings
 from polybot.domain.markets import MarketSeries
 from polybot.domain.modes import Mode
 from polybot.errors import ConfigurationError
+from polybot.going_live import (
+    GatedExchange,
+    LivePermission,
+    LiveRefused,
+    LiveRequest,
+    NoExchange,
+    NotLive,
+    may_trade_live,
+)
 from polybot.indicators import StrategyParams
-from polybot.ports import Clock, Exchange, Ledger, MarketData, Notifier, PriceFeed
+from polybot.ports import Clock, Exchange, Ledger, MarketData, Notifier, PriceFeed, VenueAccount
 from polybot.risk import RiskLimits
 
 # The reference under which a new paper ledger books its starting cash, once.
 STARTING_CASH = "starting-cash"
+
+
+class Access(StrEnum):
+    """How far a run may reach in live mode; paper and sandbox know no difference."""
+
+    LEDGER = "ledger"
+    """Our own record: no key is read, the account is not asked."""
+    ACCOUNT = "account"
+    """The account, without the second word: everything but new orders."""
+    ORDERS = "orders"
+    """New orders, with the second word given; the gate decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +58,10 @@ class Bot:
     prices: PriceFeed
     market_data: MarketData
     exchange: Exchange
+    account: VenueAccount | None
+    """``None`` on paper, and where a run works on the ledger alone."""
+    permission: LivePermission
+    """Whether this run may send real orders, and what is missing."""
     ledger: Ledger
     notifier: Notifier
 
@@ -42,6 +69,24 @@ class Bot:
     def mode(self) -> Mode:
         """Where orders go."""
         return self.settings.mode
+
+    def require_orders(self) -> None:
+        """Refuse to go on where real orders are asked for and not allowed.
+
+        Raises:
+            ConfigurationError: Everything that is missing, one sentence a line.
+        """
+        if isinstance(self.permission, LiveRefused):
+            raise ConfigurationError(str(self.permission))
+
+    def require_account(self) -> None:
+        """Refuse to go on in live mode where the account could not be opened.
+
+        Raises:
+            ConfigurationError: Why not.
+        """
+        if self.mode is Mode.LIVE and self.account is None:
+            raise ConfigurationError(str(self.permission))
 
 
 def ledger_location(settings: Settings) -> str:
@@ -58,17 +103,21 @@ def load_libraries() -> None:
 
 
 @asynccontextmanager
-async def open_bot(settings: Settings | None = None) -> AsyncIterator[Bot]:
+async def open_bot(
+    settings: Settings | None = None, *, access: Access = Access.LEDGER
+) -> AsyncIterator[Bot]:
     """Open everything that a run needs, and close it in reverse order.
 
+    Args:
+        settings: Of this run; default: those of the process.
+        access: How far it may reach in live mode.
+
+    A key that does not open closes the venue, not the run: ``permission`` then says why.
+
     Raises:
-        ConfigurationError: A setting, the ledger or the mode forbids to start; nothing was sent.
+        ConfigurationError: A setting or the ledger forbids to start; nothing was sent.
     """
     settings = settings or load_settings()
-    if settings.mode is Mode.LIVE:
-        raise ConfigurationError(
-            "live trading is not part of this version: set POLYBOT_MODE to paper or sandbox"
-        )
     hosts = settings.hosts
     async with AsyncExitStack() as stack:
         clock: Clock = (
@@ -95,9 +144,14 @@ async def open_bot(settings: Settings | None = None) -> AsyncIterator[Bot]:
                 clock=clock,
             )
         )
-        ledger.deposit(
-            settings.paper.starting_cash_usdc, reference=STARTING_CASH, at=await clock.now()
+        venue = await _open_venue(
+            stack, settings, access, clock=clock, market_data=market_data, ledger=ledger
         )
+        if settings.mode is not Mode.LIVE:
+            # Real cash is what the venue says: reconciling books it.
+            ledger.deposit(
+                settings.paper.starting_cash_usdc, reference=STARTING_CASH, at=await clock.now()
+            )
         yield Bot(
             settings=settings,
             series=tuple(MarketSeries.parse(text) for text in settings.series),
@@ -106,7 +160,64 @@ async def open_bot(settings: Settings | None = None) -> AsyncIterator[Bot]:
             clock=clock,
             prices=prices,
             market_data=market_data,
-            exchange=PaperExchange(market_data, clock, delay_s=settings.paper.delay_s),
+            exchange=venue.exchange,
+            account=venue.account,
+            permission=venue.permission,
             ledger=ledger,
             notifier=AppriseNotifier(tuple(url.get_secret_value() for url in settings.alerts.urls)),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Venue:
+    """The three things that differ between paper and live."""
+
+    exchange: Exchange
+    account: VenueAccount | None
+    permission: LivePermission
+
+
+async def _open_venue(
+    stack: AsyncExitStack,
+    settings: Settings,
+    access: Access,
+    *,
+    clock: Clock,
+    market_data: MarketData,
+    ledger: Ledger,
+) -> _Venue:
+    if settings.mode is not Mode.LIVE:
+        paper = PaperExchange(market_data, clock, delay_s=settings.paper.delay_s)
+        return _Venue(exchange=paper, account=None, permission=NotLive(mode=settings.mode))
+    if access is Access.LEDGER:
+        refused = LiveRefused(reasons=("this run works on the ledger alone",))
+        return _Venue(exchange=NoExchange(), account=None, permission=refused)
+    from polybot.live_venue import open_live_venue  # noqa: PLC0415 - paper loads none of it
+
+    try:
+        live = await stack.enter_async_context(
+            open_live_venue(settings, clock=clock, market_data=market_data)
+        )
+    except ConfigurationError as error:
+        # The run goes on far enough to be recorded, and its owner to be told.
+        refused = LiveRefused(reasons=(str(error),))
+        return _Venue(exchange=NoExchange(), account=None, permission=refused)
+    permission = may_trade_live(
+        LiveRequest(
+            mode=settings.mode,
+            is_confirmed=access is Access.ORDERS,
+            fingerprint=settings.fingerprint,
+            key_address=live.key_address,
+            version=installed_version(),
+            health=read_health(settings.home, settings.mode),
+            doctor_max_age=timedelta(seconds=settings.live.doctor_max_age_s),
+            now=await clock.now(),
+        )
+    )
+    exchange = GatedExchange(
+        live.exchange,
+        permission,
+        ledger=ledger,
+        reconcile_max_age=timedelta(seconds=settings.live.reconcile_max_age_s),
+    )
+    return _Venue(exchange=exchange, account=live.account, permission=permission)

@@ -66,6 +66,13 @@ class LiveSettings(Section):
     relayer_address: AccountAddress | None = Field(
         None, description="The address that the relayer API key belongs to [address]."
     )
+    order_timeout_s: Number = Field(
+        10,
+        ge=1,
+        le=60,
+        description="Time-out of an order's request, the venue's taker delay included; after it "
+        "the order counts as unknown and is looked up [s].",
+    )
     max_clock_difference_s: Number = Field(
         2, gt=0, le=2, description="This machine's clock against the venue's [s]."
     )

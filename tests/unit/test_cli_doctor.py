@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from polybot.cli.doctor import Examination, Finding, _clock_finding, examine
+from polybot.cli.doctor import examine
+from polybot.cli.doctor_local import exposure
+from polybot.cli.doctor_venue import borders_finding, clock_finding
+from polybot.cli.findings import Examination, Finding, Grade
 from polybot.cli.session import Session
 from polybot.domain.modes import Mode
 from polybot.errors import DataError
@@ -83,7 +86,8 @@ def test_doctor_names_an_endpoint_that_does_not_answer(monkeypatch: pytest.Monke
             monkeypatch.setenv(f"POLYBOT_VENUE__{name}_URL", url)
         result = run("doctor")
     assert result.exit_code == 1
-    assert result.stdout.count("FAIL") == 3
+    # Three endpoints and the market that would have been read from them.
+    assert result.stdout.count("FAIL") == 4
     assert "polybot up --sandbox" in result.stdout
 
 
@@ -102,7 +106,7 @@ def test_doctor_names_an_endpoint_that_does_not_answer(monkeypatch: pytest.Monke
 )
 def test_clock_may_differ_by_two_seconds(told: bytes | None, local_s: float, passed: bool) -> None:
     """The venue tells whole seconds, so its second counts as a whole."""
-    assert _clock_finding(told, local_s=local_s, mode=Mode.PAPER).passed is passed
+    assert clock_finding(told, local_s=local_s, mode=Mode.PAPER).passed is passed
 
 
 def test_one_broken_check_does_not_hide_the_others() -> None:
@@ -119,3 +123,56 @@ def test_one_broken_check_does_not_hide_the_others() -> None:
     )
     assert [(f.name, f.passed) for f in found] == [("broken", False), ("fine", True)]
     assert found[0].detail == "the thing is broken"
+
+
+@pytest.mark.parametrize(
+    ("answer", "live", "paper"),
+    [
+        (b'{"blocked":false,"ip":"1.2.3.4","country":"CH","region":"ZH"}', Grade.OK, Grade.OK),
+        (b'{"blocked":true,"country":"US"}', Grade.FAILURE, Grade.WARNING),
+        (b'{"blocked":"false"}', Grade.FAILURE, Grade.WARNING),
+        (b'{"blocked":0}', Grade.FAILURE, Grade.WARNING),
+        (b"<html>", Grade.FAILURE, Grade.WARNING),
+        (b"[]", Grade.FAILURE, Grade.WARNING),
+        (b"", Grade.FAILURE, Grade.WARNING),
+        (None, Grade.FAILURE, Grade.WARNING),
+    ],
+)
+def test_borders_that_are_not_known_are_closed_to_real_orders(
+    answer: bytes | None, live: Grade, paper: Grade
+) -> None:
+    """Only a plain no-block lets real orders through; on paper it is worth a line."""
+    assert borders_finding(answer, "why", is_live=True).grade is live
+    assert borders_finding(answer, "why", is_live=False).grade is paper
+
+
+@pytest.mark.parametrize(
+    ("api_url", "host", "has_key", "has_password", "passed"),
+    [
+        (None, "127.0.0.1", False, False, True),
+        ("http://127.0.0.1:4200/api", "127.0.0.1", False, False, True),
+        ("http://localhost:4200/api", "localhost", False, False, True),
+        ("http://[::1]:4200/api", "::1", False, False, True),
+        ("http://127.0.0.1:4200/api", "0.0.0.0", False, False, False),
+        ("http://127.0.0.1:4200/api", "0.0.0.0", True, True, True),
+        ("http://192.168.1.5:4200/api", "127.0.0.1", False, False, False),
+        ("https://prefect.example/api", "127.0.0.1", False, True, False),
+        ("https://prefect.example/api", "127.0.0.1", True, False, True),
+        ("http://127.0.0.1.example.com/api", "127.0.0.1", False, False, False),
+    ],
+)
+def test_prefect_is_on_this_machine_or_behind_a_password(
+    api_url: str | None, host: str, has_key: bool, has_password: bool, passed: bool
+) -> None:
+    """Whoever reaches its API runs code where the worker is."""
+    found = exposure(api_url=api_url, host=host, has_key=has_key, has_password=has_password)
+    assert found.passed is passed
+    assert bool(found.mend) is not passed
+
+
+def test_prefect_is_asked_what_its_settings_come_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environment, profile and files: Prefect itself answers, in a process of its own."""
+    monkeypatch.setenv("PREFECT_SERVER_API_HOST", "0.0.0.0")
+    result = run("doctor", "--offline")
+    assert "FAIL prefect exposure: its server would listen on 0.0.0.0" in result.stdout
+    assert "ok prefect version: " in result.stdout

@@ -1,0 +1,70 @@
+"""The live exchange and account, opened with the configured key; loaded in live mode alone."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from polybot.adapters.clock import SystemClock
+from polybot.adapters.polymarket.account import PolymarketAccount
+from polybot.adapters.polymarket.clob_client import ClobClient
+from polybot.adapters.polymarket.exchange import PolymarketExchange
+from polybot.adapters.polymarket.order_fields import TradingAccount
+from polybot.adapters.polymarket.signing import OrderSigner
+from polybot.adapters.polymarket.venue_memory import VenueMemory
+from polybot.config import Settings
+from polybot.ports import Clock, Exchange, MarketData, VenueAccount
+from polybot.trading_key import load_signer, trading_account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveVenue:
+    """Both sides of the account, over one connection."""
+
+    exchange: Exchange
+    account: VenueAccount
+    key_address: str
+
+
+@asynccontextmanager
+async def open_live_venue(
+    settings: Settings, *, clock: Clock, market_data: MarketData
+) -> AsyncIterator[LiveVenue]:
+    """Unlock the key and open the live exchange and account.
+
+    Raises:
+        ConfigurationError: The key does not open, or key, funder and signature type disagree.
+    """
+    signer = load_signer(settings)
+    account = trading_account(settings, signer)
+    async with _client(settings, signer, clock) as client:
+        yield LiveVenue(
+            exchange=PolymarketExchange(
+                client,
+                signer,
+                account,
+                market_data=market_data,
+                clock=clock,
+                memory=VenueMemory(settings.home / "venue"),
+            ),
+            account=PolymarketAccount(client, account),
+            key_address=signer.address,
+        )
+
+
+@asynccontextmanager
+async def open_venue_account(
+    settings: Settings, signer: OrderSigner, account: TradingAccount
+) -> AsyncIterator[VenueAccount]:
+    """Open the account alone, with a key that is unlocked already."""
+    async with _client(settings, signer, SystemClock()) as client:
+        yield PolymarketAccount(client, account)
+
+
+def _client(settings: Settings, signer: OrderSigner, clock: Clock) -> ClobClient:
+    return ClobClient(
+        settings.hosts.clob_url,
+        signer,
+        clock=clock,
+        timeout_s=settings.venue.timeout_s,
+        order_timeout_s=settings.live.order_timeout_s,
+    )
