@@ -1,0 +1,192 @@
+"""What the venue's order and trades, taken together, prove about an order of ours."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from polybot.adapters.polymarket.verdicts import Evidence, Patience, judge
+from polybot.domain.money import price, shares
+from polybot.domain.orders import (
+    Liquidity,
+    OrderId,
+    OrderReport,
+    OrderStatus,
+    Side,
+    TimeInForce,
+    TradeId,
+)
+from polybot.domain.venue_account import (
+    VenueOrder,
+    VenueOrderStatus,
+    VenueTrade,
+    VenueTradeStatus,
+)
+from tests.builders import (
+    CRYPTO_FEES,
+    NOW,
+    UP_TOKEN,
+    build_market,
+    build_order,
+    build_record,
+    build_resting_order,
+)
+
+ID = OrderId("0x" + "ab" * 32)
+LONG_AFTER = NOW + timedelta(minutes=10)
+
+
+def shown(status: VenueOrderStatus, matched: str | None, *trade_ids: str) -> VenueOrder:
+    return VenueOrder(
+        order_id=ID,
+        condition_id=build_market().condition_id,
+        token_id=UP_TOKEN,
+        side=Side.BUY,
+        price=Decimal("0.5"),
+        original_size=Decimal(10),
+        matched_size=None if matched is None else shares(matched),
+        status=status,
+        created_at=NOW,
+        trade_ids=frozenset(map(TradeId, trade_ids)),
+    )
+
+
+def trade(size: str, name: str = "trade-1", **changes: Any) -> VenueTrade:
+    values: dict[str, Any] = {
+        "trade_id": TradeId(name),
+        "order_id": ID,
+        "leg": 0,
+        "condition_id": build_market().condition_id,
+        "token_id": UP_TOKEN,
+        "side": Side.BUY,
+        "price": price("0.5"),
+        "size": shares(size),
+        "liquidity": Liquidity.TAKER,
+        "status": VenueTradeStatus.MATCHED,
+        "matched_at": NOW,
+        "transaction_hash": "",
+    }
+    return VenueTrade(**{**values, **changes})
+
+
+def verdict(
+    order: VenueOrder | None,
+    *trades: VenueTrade,
+    kind: TimeInForce = TimeInForce.FAK,
+    known: OrderStatus = OrderStatus.UNKNOWN,
+    at: datetime = NOW + timedelta(seconds=5),
+    incomplete: bool = False,
+    absent_since: datetime | None = None,
+) -> OrderReport:
+    asked = build_resting_order() if kind.rests else build_order(time_in_force=kind)
+    record = build_record(asked, order_id=ID, status=known, created_at=NOW)
+    evidence = Evidence(
+        order=order, trades=trades, is_incomplete=incomplete, absent_since=absent_since
+    )
+    return judge(record, evidence, CRYPTO_FEES, now=at, patience=Patience())
+
+
+def test_live_order_rests_with_the_fills_it_has() -> None:
+    """Partly filled, the rest waits."""
+    report = verdict(shown(VenueOrderStatus.LIVE, "4"), trade("4"), kind=TimeInForce.GTC)
+    assert report.status is OrderStatus.RESTING
+    assert [fill.size for fill in report.fills] == [4]
+
+
+@pytest.mark.parametrize(
+    "status", [VenueOrderStatus.LIVE, VenueOrderStatus.DELAYED, VenueOrderStatus.UNMATCHED]
+)
+def test_market_order_that_may_still_match_stays_unknown(status: VenueOrderStatus) -> None:
+    """Held for the taker delay, or in a state that nobody documents."""
+    assert verdict(shown(status, "0"), at=LONG_AFTER).status is OrderStatus.UNKNOWN
+
+
+@pytest.mark.parametrize("kind", [TimeInForce.FAK, TimeInForce.FOK, TimeInForce.GTC])
+def test_matched_order_with_all_its_trades_is_filled(kind: TimeInForce) -> None:
+    """As many shares in the trades as the order says."""
+    order = shown(VenueOrderStatus.MATCHED, "10", "trade-1", "trade-2")
+    report = verdict(order, trade("4"), trade("6", "trade-2"), kind=kind)
+    assert report.status is OrderStatus.FILLED
+    assert len(report.fills) == 2
+
+
+@pytest.mark.parametrize("status", [VenueOrderStatus.MATCHED, VenueOrderStatus.CANCELED])
+def test_order_whose_trades_lag_behind_stays_open(status: VenueOrderStatus) -> None:
+    """A fill not seen yet would be lost, however long it takes."""
+    partly = verdict(shown(status, "10"), trade("4"), at=LONG_AFTER)
+    assert partly.status is OrderStatus.UNKNOWN
+    assert [fill.size for fill in partly.fills] == [4]
+    named = verdict(shown(status, "4", "trade-1", "trade-9"), trade("4"), at=LONG_AFTER)
+    assert named.status is OrderStatus.UNKNOWN
+    untold = verdict(shown(status, "4"), trade("4"), incomplete=True, at=LONG_AFTER)
+    assert untold.status is OrderStatus.UNKNOWN
+
+
+def test_killed_order_without_a_match_is_unfilled_at_once() -> None:
+    """The venue says so itself: nothing matched."""
+    for status in (VenueOrderStatus.CANCELED, VenueOrderStatus.INVALID):
+        assert verdict(shown(status, "0")).status is OrderStatus.UNFILLED
+
+
+def test_killed_rest_of_a_partly_filled_order_is_filled() -> None:
+    """Nothing more can fill."""
+    report = verdict(shown(VenueOrderStatus.CANCELED, "4"), trade("4"))
+    assert report.status is OrderStatus.FILLED
+
+
+@pytest.mark.parametrize("matched", [None, "0"])
+def test_matched_order_that_tells_no_size_waits_for_the_trades(matched: str | None) -> None:
+    """Contradictory or silent: time decides, not a guess."""
+    order = shown(VenueOrderStatus.MATCHED, matched)
+    assert verdict(order, trade("4")).status is OrderStatus.UNKNOWN
+    assert verdict(order, trade("4"), at=LONG_AFTER).status is OrderStatus.FILLED
+
+
+def test_order_whose_only_trade_failed_is_unfilled() -> None:
+    """The failed trade counts as matched, and as no fill."""
+    report = verdict(
+        shown(VenueOrderStatus.MATCHED, "4"), trade("4", status=VenueTradeStatus.FAILED)
+    )
+    assert report.status is OrderStatus.UNFILLED
+    assert [fill.status for fill in report.fills] == ["FAILED"]
+
+
+def test_order_that_is_not_shown_may_still_arrive() -> None:
+    """Not found is not refused."""
+    for seconds in (0, 60, 119.9):
+        report = verdict(None, at=NOW + timedelta(seconds=seconds))
+        assert report.status is OrderStatus.UNKNOWN
+
+
+def test_order_that_nobody_knows_after_the_grace_never_arrived() -> None:
+    """Neither the order nor a trade of it."""
+    report = verdict(None, at=NOW + timedelta(seconds=120))
+    assert report.status is OrderStatus.NEVER_ARRIVED
+
+
+def test_trades_show_an_order_that_the_venue_does_not() -> None:
+    """A killed FAK may not be listed: its fills are recorded at once, its end after the grace."""
+    early = verdict(None, trade("4"))
+    assert (early.status, len(early.fills)) == (OrderStatus.UNKNOWN, 1)
+    assert verdict(None, trade("4"), at=LONG_AFTER).status is OrderStatus.FILLED
+    failed = trade("4", status=VenueTradeStatus.FAILED)
+    assert verdict(None, failed, at=LONG_AFTER).status is OrderStatus.UNFILLED
+
+
+def test_fresh_trade_keeps_an_order_open() -> None:
+    """A second one may follow within seconds."""
+    recent = trade("4", matched_at=LONG_AFTER - timedelta(seconds=29))
+    assert verdict(None, recent, at=LONG_AFTER).status is OrderStatus.UNKNOWN
+    assert verdict(None, trade("4"), incomplete=True, at=LONG_AFTER).status is OrderStatus.UNKNOWN
+
+
+def test_resting_order_that_left_the_book_waits_for_its_trades() -> None:
+    """It was there: whether it was cancelled or matched shows a little later."""
+    kept: dict[str, Any] = {"kind": TimeInForce.GTC, "known": OrderStatus.RESTING, "at": LONG_AFTER}
+    assert verdict(None, **kept).status is OrderStatus.RESTING
+    just_gone = LONG_AFTER - timedelta(seconds=29)
+    assert verdict(None, absent_since=just_gone, **kept).status is OrderStatus.RESTING
+    long_gone = LONG_AFTER - timedelta(seconds=30)
+    assert verdict(None, absent_since=long_gone, **kept).status is OrderStatus.UNFILLED
+    assert verdict(None, trade("4"), absent_since=long_gone, **kept).status is OrderStatus.FILLED
