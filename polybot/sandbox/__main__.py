@@ -8,6 +8,10 @@ from pathlib import Path
 
 from polybot.errors import ConfigurationError
 from polybot.sandbox.clock import RunningClock, SteppedClock, VenueClock
+from polybot.sandbox.exchange.gateway import PrivateGateway
+from polybot.sandbox.exchange.ledger_watch import LedgerWatch
+from polybot.sandbox.exchange.matching import MatchingExchange
+from polybot.sandbox.fault_plan import load_faults
 from polybot.sandbox.server import SandboxServer, bind_loopback
 from polybot.sandbox.venue import SandboxVenue
 
@@ -27,9 +31,21 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
 
     try:
-        venue = SandboxVenue(seed=options.seed, replay=options.replay)
+        venue = SandboxVenue(
+            seed=options.seed,
+            replay=options.replay,
+            v2_share=options.v2_share,
+            negative_risk_share=options.negative_risk_share,
+        )
         venue.clock = _clock(options, venue)
-        server = SandboxServer(venue, bind_loopback(options.port), when_ready=announce)
+        watch = None if options.watch_ledger is None else LedgerWatch(options.watch_ledger)
+        server = SandboxServer(
+            venue,
+            bind_loopback(options.port),
+            when_ready=announce,
+            gateway=PrivateGateway(MatchingExchange(venue), watch),
+            plan=None if options.faults is None else load_faults(options.faults, seed=options.seed),
+        )
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -70,7 +86,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=float, help="first instant [epoch s]; default: now")
     parser.add_argument("--replay", type=Path, help="folder with recorded candles and markets")
     parser.add_argument("--ready-file", type=Path, help="write the URL here once it answers")
+    parser.add_argument("--faults", type=Path, help="YAML or JSON file with faults to inject")
+    parser.add_argument(
+        "--watch-ledger",
+        type=Path,
+        metavar="PATH",
+        help="SQLite ledger in which every order's id must stand before the order arrives",
+    )
+    parser.add_argument(
+        "--v2-share", type=_fraction, default=0.0, help="fraction of markets of version v2 (0)"
+    )
+    parser.add_argument(
+        "--negative-risk-share",
+        type=_fraction,
+        default=0.0,
+        help="fraction of v1 markets on the negative-risk exchange (0)",
+    )
     return parser
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be 0 to 1, was {text}")
+    return value
 
 
 if __name__ == "__main__":

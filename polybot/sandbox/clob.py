@@ -1,10 +1,7 @@
 """Order books and market facts as the CLOB words them: strings, and the best level last."""
 
-from decimal import Decimal
-
 from polybot.domain.markets import Outcome
 from polybot.domain.money import text_of
-from polybot.sandbox.books import TICKS
 from polybot.sandbox.gamma import Json, iso
 from polybot.sandbox.listing import VenueMarket
 from polybot.sandbox.seeds import digest
@@ -18,10 +15,14 @@ def build_book(venue: SandboxVenue, token_id: str, at_s: int) -> Json | None:
     market = venue.market_of_token(token_id, at_s)
     if market is None or market.is_resolved(at_s):
         return None
-    ladder = venue.ladder(market, at_s)
     is_up = token_id == market.up_token_id
-    side = ladder if is_up else ladder.mirrored()
-    bids, asks = (_levels(levels) for levels in (side.bids, side.asks))
+    bids, asks = (
+        [
+            {"price": text_of(price), "size": text_of(size)}
+            for price, size in reversed(venue.levels(market, at_s, are_bids=are_bids, of_up=is_up))
+        ]
+        for are_bids in (True, False)
+    )
     last = venue.last_trade(market, at_s)
     last_price = ""
     if last is not None:
@@ -35,13 +36,13 @@ def build_book(venue: SandboxVenue, token_id: str, at_s: int) -> Json | None:
         "bids": bids,
         "asks": asks,
         "min_order_size": "5",
-        "tick_size": "0.01",
+        "tick_size": text_of(venue.tick_size(market)),
         "neg_risk": market.is_negative_risk,
         "last_trade_price": last_price,
     }
 
 
-def build_clob_market(market: VenueMarket, at_s: int) -> Json:
+def build_clob_market(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
     """Return a market as ``GET /clob-markets/{condition_id}`` gives it."""
     return {
         "r": {"mi": 50, "ma": 4.5, "moas": 30},
@@ -51,7 +52,7 @@ def build_clob_market(market: VenueMarket, at_s: int) -> Json:
         ],
         "c": market.condition_id,
         "mos": 5,
-        "mts": 0.01,
+        "mts": float(venue.tick_size(market)),
         "mbf": 1000,
         "tbf": 1000,
         "ao": market.is_trading(at_s),
@@ -80,10 +81,3 @@ def best_prices(book: Json) -> tuple[str | None, str | None]:
         levels = book[name]
         sides.append(levels[-1]["price"] if isinstance(levels, list) and levels else None)
     return sides[0], sides[1]
-
-
-def _levels(levels: tuple[tuple[int, int], ...]) -> list[dict[str, str]]:
-    return [
-        {"price": text_of(Decimal(ticks) / TICKS), "size": text_of(Decimal(size) / 100)}
-        for ticks, size in reversed(levels)
-    ]

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from polybot.sandbox.clock import SteppedClock
+from polybot.sandbox.exchange.gateway import PrivateGateway
+from polybot.sandbox.fault_plan import FaultPlan, PlannedFault
 from polybot.sandbox.faults import FaultBox, FaultRule
-from polybot.sandbox.venue import SandboxVenue
 from polybot.sandbox.wire import json_answer
 
 _Body = TypeVar("_Body")
@@ -33,10 +34,14 @@ class _WaitRequest(msgspec.Struct, forbid_unknown_fields=True):
 class ControlRoutes:
     """Handlers over one venue's clock and one box of faults."""
 
-    def __init__(self, venue: SandboxVenue, box: FaultBox, requests: Counter[str]) -> None:
+    def __init__(
+        self, gateway: PrivateGateway, box: FaultBox, plan: FaultPlan, requests: Counter[str]
+    ) -> None:
         """Take what is controlled, and where requests are counted."""
-        self._venue = venue
+        self._gateway = gateway
+        self._venue = gateway.exchange.venue
         self._box = box
+        self._plan = plan
         self._requests = requests
         self._waiting: dict[int, _WaitRequest] = {}
         self._wait_count = 0
@@ -118,6 +123,8 @@ class ControlRoutes:
     async def status(self, request: Request) -> Response:
         """Tell what is played and what has been asked for so far."""
         replay = self._venue.replay
+        watch = self._gateway.watch
+        self._gateway.exchange.advance()
         return json_answer(
             {
                 "seed": self._venue.seed,
@@ -131,12 +138,27 @@ class ControlRoutes:
                     "last_end_s": replay.windows[-1].end_s,
                 },
                 "requests": dict(self._requests),
-                "faults": {"armed": self._box.armed(), "fired": dict(self._box.fired)},
+                "faults": {
+                    "armed": [*self._box.armed(), *self._plan.armed()],
+                    "fired": dict(self._box.fired),
+                    "kinds": dict(self._plan.fired),
+                },
+                "orders": len(self._gateway.exchange.orders),
+                "trades": len(self._gateway.exchange.settlement.trades),
+                "audit": self._gateway.exchange.audit(),
+                "ledger": None if watch is None else watch.summary(),
             }
         )
 
     async def arm_fault(self, request: Request) -> Response:
-        """Arm one fault rule."""
+        """Arm one rule: a planned fault where it has a ``kind``."""
+        kinds = _decode_quietly(await request.body())
+        if "kind" in kinds:
+            planned = await _decode(request, PlannedFault)
+            if isinstance(planned, Response):
+                return planned
+            self._plan.arm(planned)
+            return json_answer({"armed": self._plan.armed()})
         rule = await _decode(request, FaultRule)
         if isinstance(rule, Response):
             return rule
@@ -146,6 +168,7 @@ class ControlRoutes:
     async def clear_faults(self, request: Request) -> Response:
         """Disarm every fault rule."""
         self._box.clear()
+        self._plan.clear()
         return json_answer({"armed": []})
 
     def _move(self, now_ms: int) -> Response:
@@ -183,6 +206,13 @@ async def _gone(request: Request) -> None:
     """Return when the client has closed its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _decode_quietly(body: bytes) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, object])
+    except msgspec.DecodeError:
+        return {}
 
 
 async def _decode(request: Request, kind: type[_Body]) -> _Body | Response:

@@ -37,7 +37,7 @@ def build_market(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
     payload: Json = {
         "id": numeric_id(market),
         "question": title_of(market),
-        "conditionId": market.condition_id,
+        "conditionId": shown_condition(market),
         "slug": window.slug,
         "resolutionSource": f"https://data.chain.link/streams/{asset}-usd-twap-60s-streams",
         "endDate": iso(market.end_s),
@@ -56,15 +56,15 @@ def build_market(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
         "restricted": True,
         "questionID": "0x" + digest("question", market.condition_id).hex(),
         "enableOrderBook": True,
-        "orderPriceMinTickSize": 0.01,
+        "orderPriceMinTickSize": float(venue.tick_size(market)),
         "orderMinSize": 5,
         "endDateIso": iso(market.end_s)[:10],
         "startDateIso": iso(market.listed_s)[:10],
-        "clobTokenIds": json.dumps([market.up_token_id, market.down_token_id]),
+        **_token_fields(market),
         "makerBaseFee": 1000,
         "takerBaseFee": 1000,
         "acceptingOrders": market.is_trading(at_s),
-        "negRisk": False,
+        "negRisk": market.is_negative_risk,
         "ready": False,
         "funded": False,
         "acceptingOrdersTimestamp": iso(market.listed_s),
@@ -73,7 +73,6 @@ def build_market(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
         "rewardsMaxSpread": 4.5,
         "automaticallyActive": True,
         "negRiskOther": False,
-        "umaResolutionStatuses": "[]",
         "feesEnabled": True,
         "feeType": "crypto_fees_v2",
         "feeSchedule": {"exponent": 1, "rate": 0.07, "takerOnly": True, "rebateRate": 0.2},
@@ -85,9 +84,9 @@ def build_market(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
             "twapEnabled": True,
             "twapLookbackSeconds": 60,
         },
-        "version": "v1",
+        "version": market.version,
     }
-    winner = venue.winner(market, at_s)
+    winner = venue.winner(market, at_s - venue.gamma_late_s)
     if winner is not None:
         return payload | _resolved_fields(market, winner)
     return payload | _open_fields(venue, market, at_s)
@@ -97,7 +96,7 @@ def build_event(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
     """Return a market's event as ``GET /events/slug/{slug}`` gives it at ``at_s``."""
     series = market.window.series
     ticker = f"{series.asset}-up-or-down-{series.duration}"
-    is_closed = market.is_resolved(at_s)
+    is_closed = market.is_resolved(at_s - venue.gamma_late_s)
     payload: Json = {
         "id": str(int(numeric_id(market)) % 10_000_000 + 1_000_000),
         "ticker": market.window.slug,
@@ -113,7 +112,7 @@ def build_event(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
         "archived": False,
         "restricted": True,
         "enableOrderBook": True,
-        "negRisk": False,
+        "negRisk": market.is_negative_risk,
         "markets": [build_market(venue, market, at_s)],
         "series": [
             {
@@ -139,7 +138,7 @@ def build_event(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
             )
         ],
         "seriesSlug": ticker,
-        "version": "v1",
+        "version": market.version,
     }
     beat = venue.price_to_beat(market, at_s)
     if beat is not None:
@@ -149,6 +148,11 @@ def build_event(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
             metadata["finalPrice"] = decided.final_price
         payload["eventMetadata"] = metadata
     return payload
+
+
+def shown_condition(market: VenueMarket) -> str:
+    """Return the condition id as Gamma shows it: 31 bytes for v2, where the CLOB pads to 32."""
+    return market.condition_id[:64] if market.version == "v2" else market.condition_id
 
 
 def title_of(market: VenueMarket) -> str:
@@ -174,6 +178,13 @@ def shown_prices(ladder: Ladder) -> tuple[Decimal, Decimal]:
     bid = Decimal(ladder.bids[0][0]) / TICKS if ladder.bids else Decimal(0)
     ask = Decimal(ladder.asks[0][0]) / TICKS if ladder.asks else Decimal(1)
     return bid, ask
+
+
+def _token_fields(market: VenueMarket) -> Json:
+    tokens = [market.up_token_id, market.down_token_id]
+    if market.version == "v2":
+        return {"clobTokenIds": None, "positionIds": tokens, "resolutionStatus": "active"}
+    return {"clobTokenIds": json.dumps(tokens), "umaResolutionStatuses": "[]"}
 
 
 def _open_fields(venue: SandboxVenue, market: VenueMarket, at_s: int) -> Json:
@@ -204,7 +215,11 @@ def _resolved_fields(market: VenueMarket, winner: Outcome) -> Json:
     return {
         "closed": True,
         "outcomePrices": json.dumps(["1", "0"] if winner is Outcome.UP else ["0", "1"]),
-        "umaResolutionStatus": "resolved",
+        **(
+            {"resolutionStatus": "resolved"}
+            if market.version == "v2"
+            else {"umaResolutionStatus": "resolved"}
+        ),
         "automaticallyResolved": True,
         "closedTime": closed_at.strftime("%Y-%m-%d %H:%M:%S+00"),
         "umaEndDate": iso(market.resolved_s),

@@ -24,6 +24,10 @@ _DURATIONS: Final = tuple(DURATIONS_S)
 _KINDS: Final = ("condition", Outcome.UP.value, Outcome.DOWN.value)
 _DIGEST_BYTES: Final = 24
 _PAYLOAD_BYTES: Final = 8
+# A v2 condition id has 31 bytes, eight of them zero, by which clients know a v2 position id.
+_V2_DIGEST_BYTES: Final = 15
+_V2_ZEROS: Final = bytes(8)
+_V2_OUTCOMES: Final = {Outcome.UP: 0, Outcome.DOWN: 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +92,19 @@ class Listing(Protocol):
 class GeneratedListing:
     """Every window of every series, for ever."""
 
-    def __init__(self, seed: int) -> None:
-        """Take the seed that ids and times depend on."""
+    def __init__(
+        self, seed: int, *, v2_share: float = 0.0, negative_risk_share: float = 0.0
+    ) -> None:
+        """Take what ids and times depend on.
+
+        Args:
+            seed: The venue's.
+            v2_share: Fraction of the windows whose market is of version v2.
+            negative_risk_share: Fraction of the other ones on the negative-risk exchange.
+        """
         self._seed = seed
+        self._v2_share = v2_share
+        self._negative_risk_share = negative_risk_share
         self._known: dict[str, VenueMarket] = {}
 
     def by_slug(self, slug: str) -> VenueMarket | None:
@@ -115,6 +129,8 @@ class GeneratedListing:
             raw = bytes.fromhex(condition_id.lower().removeprefix("0x"))
         except ValueError:
             return None
+        if len(raw) == 32 and raw[31] == 0 and raw[19:27] == _V2_ZEROS:
+            return self._decode_v2(raw[:31])
         return self._decode(raw, ("condition",))
 
     def by_token(self, token_id: str) -> VenueMarket | None:
@@ -124,25 +140,49 @@ class GeneratedListing:
         number = int(token_id)
         if number >= 1 << 256:
             return None
-        return self._decode(number.to_bytes(32), _KINDS[1:])
+        raw = number.to_bytes(32)
+        if raw[19:27] == _V2_ZEROS:
+            return self._decode_v2(raw[:31]) if raw[31] in _V2_OUTCOMES.values() else None
+        return self._decode(raw, _KINDS[1:])
 
     def _build(self, window: MarketWindow) -> VenueMarket:
+        draw = stream("version", self._seed, window.slug).random
+        if draw() < self._v2_share:
+            condition = self._encode_v2(window)
+            up, down = (condition + bytes((index,)) for index in _V2_OUTCOMES.values())
+            return build_market(
+                self._seed,
+                window,
+                condition_id="0x" + condition.hex() + "00",
+                up_token_id=str(int.from_bytes(up)),
+                down_token_id=str(int.from_bytes(down)),
+                version="v2",
+            )
         return build_market(
             self._seed,
             window,
             condition_id="0x" + self._encode(window, "condition").hex(),
             up_token_id=str(int.from_bytes(self._encode(window, Outcome.UP.value))),
             down_token_id=str(int.from_bytes(self._encode(window, Outcome.DOWN.value))),
+            is_negative_risk=draw() < self._negative_risk_share,
         )
 
+    def _encode_v2(self, window: MarketWindow) -> bytes:
+        payload = _payload(window, "condition")
+        head = digest("id-v2", self._seed, window.slug, size=_V2_DIGEST_BYTES)
+        masked = _masked(payload, head)
+        return head + masked[:4] + _V2_ZEROS + masked[4:]
+
+    def _decode_v2(self, raw: bytes) -> VenueMarket | None:
+        head = raw[:_V2_DIGEST_BYTES]
+        payload = _masked(raw[_V2_DIGEST_BYTES:19] + raw[27:], head)
+        market = self._named(payload)
+        if market is None or market.version != "v2" or self._encode_v2(market.window) != raw:
+            return None
+        return market
+
     def _encode(self, window: MarketWindow, kind: str) -> bytes:
-        payload = bytes(
-            (
-                ASSETS.index(window.series.asset),
-                _DURATIONS.index(window.series.duration),
-                _KINDS.index(kind),
-            )
-        ) + window.start_s.to_bytes(5)
+        payload = _payload(window, kind)
         head = digest("id", self._seed, window.slug, kind, size=_DIGEST_BYTES)
         return head + _masked(payload, head)
 
@@ -150,15 +190,21 @@ class GeneratedListing:
         if len(raw) != _DIGEST_BYTES + _PAYLOAD_BYTES:
             return None
         payload = _masked(raw[_DIGEST_BYTES:], raw[:_DIGEST_BYTES])
-        if payload[0] >= len(ASSETS) or payload[1] >= len(_DURATIONS) or payload[2] >= len(_KINDS):
+        market = self._named(payload)
+        if market is None or market.version != "v1":
             return None
         kind = _KINDS[payload[2]]
-        series = MarketSeries(asset=ASSETS[payload[0]], duration=_DURATIONS[payload[1]])
-        slug = f"{series.asset}-updown-{series.duration}-{int.from_bytes(payload[3:])}"
-        market = self.by_slug(slug)
-        if market is None or kind not in kinds or self._encode(market.window, kind) != raw:
+        if kind not in kinds or self._encode(market.window, kind) != raw:
             return None
         return market
+
+    def _named(self, payload: bytes) -> VenueMarket | None:
+        """Return the market that an id's payload names, if it names one."""
+        if payload[0] >= len(ASSETS) or payload[1] >= len(_DURATIONS) or payload[2] >= len(_KINDS):
+            return None
+        series = MarketSeries(asset=ASSETS[payload[0]], duration=_DURATIONS[payload[1]])
+        slug = f"{series.asset}-updown-{series.duration}-{int.from_bytes(payload[3:])}"
+        return self.by_slug(slug)
 
 
 def build_market(
@@ -169,6 +215,8 @@ def build_market(
     up_token_id: str,
     down_token_id: str,
     recorded_outcome: Outcome | None = None,
+    version: str = "v1",
+    is_negative_risk: bool = False,
 ) -> VenueMarket:
     """Return a window's market with seeded times.
 
@@ -187,7 +235,19 @@ def build_market(
         beat_known_s=window.start_s + rng.randint(50, 75),
         resolved_s=end_s + 53 + int(100 * rng.random() ** 5.6),
         recorded_outcome=recorded_outcome,
+        version=version,
+        is_negative_risk=is_negative_risk,
     )
+
+
+def _payload(window: MarketWindow, kind: str) -> bytes:
+    return bytes(
+        (
+            ASSETS.index(window.series.asset),
+            _DURATIONS.index(window.series.duration),
+            _KINDS.index(kind),
+        )
+    ) + window.start_s.to_bytes(5)
 
 
 def _masked(payload: bytes, head: bytes) -> bytes:

@@ -54,7 +54,6 @@ class PrivateRoutes:
             Route("/sandbox/accounts", self.open_account, methods=["POST"]),
             Route("/sandbox/accounts", self.accounts, methods=["GET"]),
             Route("/sandbox/accounts/change", self.change_account, methods=["POST"]),
-            Route("/deployed", self.deployed, methods=["GET"]),
         ]
 
     async def handle(self, request: Request) -> Response:
@@ -106,12 +105,6 @@ class PrivateRoutes:
             return json_answer({"error": str(error)}, 400)
         account.allowances.update(wanted.allowances)
         return json_answer(self._row(account))
-
-    async def deployed(self, request: Request) -> Response:
-        """Answer the relayer's ``GET /deployed``: wallets that have an account are."""
-        address = request.query_params.get("address", "")
-        known = self._gateway.exchange.accounts.of_funder(address)
-        return json_answer({"deployed": known is not None})
 
     def _row(self, account: Account) -> dict[str, object]:
         return {

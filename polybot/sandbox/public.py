@@ -74,14 +74,17 @@ class PublicRoutes:
         is_closed = request.query_params.get("closed", "false") == "true"
         finders: dict[str, Callable[[str, int], VenueMarket | None]] = {
             "slug": self._venue.market,
-            "condition_ids": self._venue.market_of_condition,
+            "condition_ids": self._market_of_any_condition,
             "clob_token_ids": self._venue.market_of_token,
+            "position_ids": self._venue.market_of_token,
         }
         found: dict[str, VenueMarket] = {}
         for name, find in finders.items():
             for value in request.query_params.getlist(name)[:50]:
                 market = find(value, at_s)
-                if market is not None and market.is_resolved(at_s) is is_closed:
+                if market is not None and (
+                    market.is_resolved(at_s - self._venue.gamma_late_s) is is_closed
+                ):
                     found[market.condition_id] = market
         return json_answer(
             [gamma.build_market(self._venue, market, at_s) for market in found.values()]
@@ -90,7 +93,8 @@ class PublicRoutes:
     # CLOB ---------------------------------------------------------------------------------------
     async def time(self, request: Request) -> Response:
         """Answer ``GET /time`` with the virtual second."""
-        return json_answer(self._venue.now_s())
+        now_ms = self._venue.clock.now_ms() + self._venue.clock_skew_ms
+        return json_answer(now_ms // 1000)
 
     async def book(self, request: Request) -> Response:
         """Answer ``GET /book``."""
@@ -113,7 +117,7 @@ class PublicRoutes:
         market = self._venue.market_of_condition(request.path_params["condition_id"], at_s)
         if market is None:
             return json_answer({"error": "market not found"}, 404)
-        return json_answer(clob.build_clob_market(market, at_s))
+        return json_answer(clob.build_clob_market(self._venue, market, at_s))
 
     async def market_by_token(self, request: Request) -> Response:
         """Answer ``GET /markets-by-token/{token_id}``: tokens in numeric order, not Up and Down."""
@@ -148,11 +152,13 @@ class PublicRoutes:
 
     async def tick_size(self, request: Request) -> Response:
         """Answer ``GET /tick-size``."""
-        return self._fact(request, {"minimum_tick_size": 0.01})
+        return self._fact(
+            request, lambda market: {"minimum_tick_size": float(self._venue.tick_size(market))}
+        )
 
     async def neg_risk(self, request: Request) -> Response:
         """Answer ``GET /neg-risk``."""
-        return self._fact(request, {"neg_risk": False})
+        return self._fact(request, lambda market: {"neg_risk": market.is_negative_risk})
 
     # Data API -----------------------------------------------------------------------------------
     async def resolutions(self, request: Request) -> Response:
@@ -253,16 +259,21 @@ class PublicRoutes:
             )
         )
 
+    def _market_of_any_condition(self, condition_id: str, at_s: int) -> VenueMarket | None:
+        # Gamma shows 31 bytes for v2 markets and takes them back.
+        padded = condition_id + "00" if len(condition_id) == 64 else condition_id
+        return self._venue.market_of_condition(padded, at_s)
+
     def _book_of(self, request: Request) -> gamma.Json | None:
         token_id = request.query_params.get("token_id", "")
         return clob.build_book(self._venue, token_id, self._venue.now_s())
 
-    def _fact(self, request: Request, fact: gamma.Json) -> Response:
+    def _fact(self, request: Request, fact_of: Callable[[VenueMarket], gamma.Json]) -> Response:
         at_s = self._venue.now_s()
         market = self._venue.market_of_token(request.query_params.get("token_id", ""), at_s)
         if market is None or market.is_resolved(at_s):
             return json_answer({"error": "market not found"}, 404)
-        return json_answer(fact)
+        return json_answer(fact_of(market))
 
 
 def _conditions(request: Request) -> list[str]:

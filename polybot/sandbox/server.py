@@ -16,11 +16,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polybot.errors import ConfigurationError
 from polybot.sandbox.control import ControlRoutes
+from polybot.sandbox.cutting import CuttingProtocol
 from polybot.sandbox.exchange.gateway import PrivateGateway
 from polybot.sandbox.exchange.matching import MatchingExchange
+from polybot.sandbox.fault_plan import FaultPlan
 from polybot.sandbox.faults import FaultBox, FaultMiddleware
+from polybot.sandbox.injector import FaultInjector
+from polybot.sandbox.planned_faults import PlannedFaultMiddleware
 from polybot.sandbox.private import PrivateRoutes
 from polybot.sandbox.public import PublicRoutes
+from polybot.sandbox.relayer import RelayerRoutes
+from polybot.sandbox.sockets import SocketRoutes
 from polybot.sandbox.venue import SandboxVenue
 
 
@@ -44,26 +50,36 @@ class _CountingMiddleware:
         await self._app(scope, receive, send)
 
 
-def create_app(venue: SandboxVenue, gateway: PrivateGateway | None = None) -> Starlette:
-    """Return the application that speaks for a venue; ``app.state.control.close()`` ends waits."""
+def create_app(
+    venue: SandboxVenue, gateway: PrivateGateway | None = None, plan: FaultPlan | None = None
+) -> Starlette:
+    """Return the application that speaks for a venue; ``app.state.close()`` ends waits."""
     box, counter = FaultBox(), Counter[str]()
     gateway = gateway or PrivateGateway(MatchingExchange(venue))
-    control = ControlRoutes(venue, box, counter)
+    injector = FaultInjector(gateway.exchange, plan or FaultPlan(venue.seed))
+    control = ControlRoutes(gateway, box, injector.plan, counter)
+    sockets = SocketRoutes(gateway, injector)
     routes = [
         *PublicRoutes(venue).routes(),
         *PrivateRoutes(gateway).routes(),
+        *RelayerRoutes(gateway.exchange).routes(),
         *control.routes(),
     ]
+
+    def close() -> None:
+        control.close()
+        sockets.close()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        control.close()
+        close()
 
-    app = Starlette(routes=routes, lifespan=lifespan)
-    app.state.control = control
+    app = Starlette(routes=[*routes, *sockets.routes()], lifespan=lifespan)
+    app.state.close = close
     # Added last, runs first: requests are counted, then faulted, then answered.
     app.add_middleware(FaultMiddleware, box=box)
+    app.add_middleware(PlannedFaultMiddleware, injector=injector)
     app.add_middleware(
         _CountingMiddleware, counter=counter, templates=[route.path for route in routes]
     )
@@ -118,6 +134,7 @@ class SandboxServer:
         *,
         when_ready: Callable[[str], None],
         gateway: PrivateGateway | None = None,
+        plan: FaultPlan | None = None,
     ) -> None:
         """Take a venue, the socket to serve it on, and who is told the URL once it answers.
 
@@ -126,15 +143,18 @@ class SandboxServer:
             listener: Where to serve.
             when_ready: Called with the URL.
             gateway: The private half; by default a fresh exchange on the venue.
+            plan: Faults that are planned from the start.
         """
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._listener = listener
-        self._app = create_app(venue, gateway)
+        self._app = create_app(venue, gateway, plan)
         config = uvicorn.Config(
             self._app,
             log_level="warning",
             access_log=False,
             lifespan="on",
+            http=CuttingProtocol,
+            ws="websockets-sansio",
             # A stopping sandbox cuts slow answers: whoever stops it does not read them any more.
             timeout_graceful_shutdown=1,
         )
@@ -158,5 +178,5 @@ class SandboxServer:
             loop.add_signal_handler(number, self._stop)
 
     def _stop(self) -> None:
-        self._app.state.control.close()
+        self._app.state.close()
         self._server.should_exit = True

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from polybot.domain.books import BookLevel, OrderBook
 from polybot.domain.candles import Candle
@@ -35,6 +35,14 @@ class ReferencePrices:
         return Outcome.UP if self.final_price >= self.price_to_beat else Outcome.DOWN
 
 
+class Depth(Protocol):
+    """The Up token's book with everybody's orders, in 10⁻⁶."""
+
+    def levels(self, market: VenueMarket, at_s: int, *, are_bids: bool) -> list[tuple[int, int]]:
+        """Return price and size of one side, best level first."""
+        ...
+
+
 class SandboxVenue:
     """What the venue and an exchange would answer at a virtual second.
 
@@ -49,6 +57,8 @@ class SandboxVenue:
         replay: "Replay | Path | None" = None,
         clock: VenueClock | None = None,
         prices: PriceSource | None = None,
+        v2_share: float = 0.0,
+        negative_risk_share: float = 0.0,
     ) -> None:
         """Open a venue.
 
@@ -57,6 +67,8 @@ class SandboxVenue:
             replay: A recording, or the folder that holds one; instead of generated prices.
             clock: Virtual time; by default the real one.
             prices: Another source of prices (tests).
+            v2_share: Fraction of generated markets of version v2.
+            negative_risk_share: Fraction of the others on the negative-risk exchange.
 
         Raises:
             ConfigurationError: The recording is missing, malformed or has no window to play.
@@ -69,7 +81,19 @@ class SandboxVenue:
         self.replay = replay
         self.clock = clock or RunningClock()
         self.prices: PriceSource = prices or (replay.prices if replay else GeneratedPrices(seed))
-        self.listing: Listing = replay.listing if replay else GeneratedListing(seed)
+        self.listing: Listing = (
+            replay.listing
+            if replay
+            else GeneratedListing(seed, v2_share=v2_share, negative_risk_share=negative_risk_share)
+        )
+        self.ticks: dict[str, Decimal] = {}
+        """Tick sizes that have changed, by condition id [USDC]."""
+        self.gamma_late_s = 0
+        """How much later than the resolution Gamma shows a market as closed [s]."""
+        self.clock_skew_ms = 0
+        """How far off the venue's own clock is, as ``GET /time`` tells it."""
+        self.depth: Depth | None = None
+        """Who knows what of the book has been taken and what rests in it."""
         self._tape = Tape(seed, self.fair_up)
 
     def now_s(self) -> int:
@@ -100,18 +124,47 @@ class SandboxVenue:
         """Return the Up token's levels in ticks and hundredths of a share."""
         return build_ladder(self.seed, market, at_s, self.fair_up(market, at_s))
 
+    def tick_size(self, market: VenueMarket) -> Decimal:
+        """Return a market's tick size [USDC]."""
+        return self.ticks.get(market.condition_id, TICK)
+
+    def levels(
+        self, market: VenueMarket, at_s: int, *, are_bids: bool, of_up: bool
+    ) -> list[tuple[Decimal, Decimal]]:
+        """Return one side of a token's book as it is shown: prices and sizes, best first."""
+        # A bid for Up at p is an offer of Down at 1 − p.
+        up_side = are_bids is of_up
+        if self.depth is not None:
+            found = [
+                (Decimal(price) / 1_000_000, Decimal(size) / 1_000_000)
+                for price, size in self.depth.levels(market, at_s, are_bids=up_side)
+            ]
+        else:
+            ladder = self.ladder(market, at_s)
+            found = [
+                (Decimal(ticks) / TICKS, Decimal(size) / 100)
+                for ticks, size in (ladder.bids if up_side else ladder.asks)
+            ]
+        return found if of_up else [(1 - price, size) for price, size in found]
+
     def book(self, token_id: str, at_s: int) -> OrderBook | None:
         """Return an outcome token's book; ``None`` where none exists (unknown or resolved)."""
         market = self.market_of_token(token_id, at_s)
         if market is None or market.is_resolved(at_s):
             return None
-        ladder = self.ladder(market, at_s)
-        side = ladder if token_id == market.up_token_id else ladder.mirrored()
+        of_up = token_id == market.up_token_id
+        bids, asks = (
+            tuple(
+                BookLevel(price=price(at), size=shares(size))
+                for at, size in self.levels(market, at_s, are_bids=are_bids, of_up=of_up)
+            )
+            for are_bids in (True, False)
+        )
         return OrderBook(
             token_id=OutcomeTokenId(token_id),
-            bids=tuple(_level(*level) for level in side.bids),
-            asks=tuple(_level(*level) for level in side.asks),
-            tick_size=TICK,
+            bids=bids,
+            asks=asks,
+            tick_size=self.tick_size(market),
             min_order_size=shares(5),
             as_of=datetime.fromtimestamp(at_s, UTC),
         )
@@ -196,7 +249,3 @@ class SandboxVenue:
 
 def _listed(market: VenueMarket | None, at_s: int) -> VenueMarket | None:
     return market if market is not None and market.is_listed(at_s) else None
-
-
-def _level(ticks: int, hundredths: int) -> BookLevel:
-    return BookLevel(price=price(Decimal(ticks) / TICKS), size=shares(Decimal(hundredths) / 100))

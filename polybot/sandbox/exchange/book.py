@@ -97,3 +97,19 @@ class RestingOrders:
             if order.is_bid is are_bids:
                 total[order.up_price] += order.remaining
         return total
+
+
+class OpenBook:
+    """Both kinds of liquidity together, as the venue shows them."""
+
+    def __init__(self, quotes: GeneratedQuotes, resting: RestingOrders) -> None:
+        """Take what is quoted and what rests."""
+        self._quotes = quotes
+        self._resting = resting
+
+    def levels(self, market: VenueMarket, at_s: int, *, are_bids: bool) -> list[Level]:
+        """Return one side of the Up token's book, best level first."""
+        total = self._resting.levels(market, are_bids=are_bids)
+        for price, size in self._quotes.levels(market, at_s, are_bids=are_bids):
+            total[price] += size
+        return sorted(total.items(), reverse=are_bids)

@@ -1,30 +1,20 @@
-"""The state the venue is in: open, restarting, restricted; whose ticks have changed."""
+"""The state the venue is in: open, restarting, restricted."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from polybot.sandbox.exchange import refusals
 from polybot.sandbox.exchange.refusals import VenueRefusalError
-from polybot.sandbox.exchange.rules import CENT, VenueRules
+from polybot.sandbox.exchange.rules import VenueRules
 
 
 @dataclass(slots=True)
 class Conditions:
-    """Until when each restriction holds [epoch ms], and other things that are off."""
+    """Until when each restriction holds [epoch ms]."""
 
     restarting_until_ms: int = 0
     post_only_until_ms: int = 0
     cancel_only_until_ms: int = 0
     disabled_until_ms: int = 0
-    clock_skew_ms: int = 0
-    """How far the venue's own clock is off, in ``/time`` and in its checks of timestamps."""
-    gamma_late_s: int = 0
-    """How much later than the resolution Gamma shows a market as closed."""
-    ticks: dict[str, int] = field(default_factory=dict)
-    """Changed tick sizes by condition id [10⁻⁶ pUSD]."""
-
-    def tick_of(self, condition_id: str) -> int:
-        """Return a market's tick size [10⁻⁶ pUSD]."""
-        return self.ticks.get(condition_id, CENT)
 
     def restart(self, now_ms: int, rules: VenueRules) -> None:
         """Stop answering orders for a while, then take only post-only ones for a while."""

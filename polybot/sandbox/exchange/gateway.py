@@ -259,7 +259,7 @@ def _page(rows: list[dict[str, object]], query: Mapping[str, str]) -> dict[str, 
         raise VenueRefusalError("invalid next_cursor") from error
     page = rows[start : start + _PAGE] if start >= 0 else []
     end = start + _PAGE
-    more = 0 <= start and end < len(rows)
+    more = start >= 0 and end < len(rows)
     return {
         "data": page,
         "next_cursor": base64.b64encode(str(end).encode()).decode() if more else _END,

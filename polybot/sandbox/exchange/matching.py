@@ -12,7 +12,7 @@ from polybot.domain.money import text_of
 from polybot.sandbox.exchange import checks, refusals, views
 from polybot.sandbox.exchange.accounts import Account, Accounts
 from polybot.sandbox.exchange.auth import ApiKey, KeyRing
-from polybot.sandbox.exchange.book import GeneratedQuotes, RestingOrders
+from polybot.sandbox.exchange.book import GeneratedQuotes, OpenBook, RestingOrders
 from polybot.sandbox.exchange.conditions import Conditions
 from polybot.sandbox.exchange.crowd import Crowd
 from polybot.sandbox.exchange.events import UserEvents
@@ -45,6 +45,7 @@ class MatchingExchange:
         self.orders: dict[str, VenueOrder] = {}
         self.quotes = GeneratedQuotes(venue)
         self.resting = RestingOrders()
+        venue.depth = OpenBook(self.quotes, self.resting)
         self.fate_of: Fate = lambda _: "confirm"
         """Decides each trade's fate: ``confirm``, ``retry`` or ``fail``."""
         self.is_delayed: Callable[[VenueOrder], bool] = lambda _: False
@@ -54,7 +55,7 @@ class MatchingExchange:
             self.rules,
             self.accounts,
             self.timeline,
-            fate_of=lambda trade: self.fate_of(trade),
+            fate_of=self._fate,
             on_change=self._tell_trade,
         )
         self._matcher = Matcher(venue.seed, self.rules, self.quotes, self.resting)
@@ -72,7 +73,7 @@ class MatchingExchange:
     @property
     def auth_now_s(self) -> int:
         """The venue's clock as ``/time`` tells it [epoch s]."""
-        return (self.venue.clock.now_ms() + self.conditions.clock_skew_ms) // 1000
+        return (self.venue.clock.now_ms() + self.venue.clock_skew_ms) // 1000
 
     # Orders -------------------------------------------------------------------------------------
     def place(self, sent: Submission, key: ApiKey) -> views.Json:
@@ -91,7 +92,7 @@ class MatchingExchange:
         if self.rules.checks_balance_before_duplicates:
             self._check_means(account, sent, checks.price_of(sent.order))
         self._check_duplicate(order_id)
-        tick = self.conditions.tick_of(market.condition_id)
+        tick = int(self.venue.tick_size(market) * MICRO)
         price = checks.check_price(order_id, sent.order, tick)
         size = checks.check_sizes(order_id, sent, tick, self.rules)
         checks.check_working(sent, now_ms // 1000, self.rules)
@@ -230,6 +231,9 @@ class MatchingExchange:
             "deposits": self.accounts.deposits,
             "missing": self.accounts.deposits - sum(parts.values()),
         }
+
+    def _fate(self, trade: Trade) -> str:
+        return self.fate_of(trade)
 
     # Inside -------------------------------------------------------------------------------------
     def _market_of(self, token_id: str, now_ms: int) -> VenueMarket:

@@ -50,8 +50,10 @@ class Settlement:
         transaction = "0x" + digest("transaction", self._seed, self._transactions).hex()
         booked = []
         groups = groupby(matches, key=lambda match: match.price)
-        for bucket, (price, group) in enumerate(groups):
-            trade = self._build(taker, tuple(group), price, bucket, transaction, now_ms)
+        for bucket, (_, group) in enumerate(groups):
+            trade = self._build(
+                taker, tuple(group), bucket=bucket, transaction=transaction, now_ms=now_ms
+            )
             self.trades[trade.trade_id] = trade
             booked.append(trade)
             trade.fate = self._fate_of(trade)
@@ -63,11 +65,12 @@ class Settlement:
         self,
         taker: VenueOrder,
         matches: tuple[Match, ...],
-        price: int,
+        *,
         bucket: int,
         transaction: str,
         now_ms: int,
     ) -> Trade:
+        price = matches[0].price
         size = sum(match.size for match in matches)
         fee = taker_fee(size, price, self._rules.fee_rounding)
         gives, gets, minted = transfers(taker, matches, fee)

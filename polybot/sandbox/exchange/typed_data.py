@@ -166,13 +166,14 @@ def _digest(message: "SignableMessage") -> bytes:
 
 
 def _recover(digest: bytes, signature: bytes) -> str | None:
-    from eth_keys import keys  # noqa: PLC0415 - slow to import
-    from eth_keys.exceptions import BadSignature, ValidationError  # noqa: PLC0415
+    from eth_keys.datatypes import Signature  # noqa: PLC0415 - slow to import
+    from eth_keys.exceptions import BadSignature  # noqa: PLC0415
+    from eth_utils.exceptions import ValidationError  # noqa: PLC0415
 
     if len(signature) != 65 or signature[64] not in (27, 28):
         return None
     try:
-        found = keys.Signature(signature[:64] + bytes((signature[64] - 27,)))
+        found = Signature(signature[:64] + bytes((signature[64] - 27,)))
         return found.recover_public_key_from_msg_hash(digest).to_address()
     except (BadSignature, ValidationError):
         return None

@@ -1,0 +1,61 @@
+"""Connections that end at any byte: a transport that closes once it has sent so many."""
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_OPEN: dict[tuple[str, int], "CuttingTransport"] = {}
+
+
+class CuttingTransport:
+    """Passes everything on, until it is told where to stop."""
+
+    def __init__(self, inner: asyncio.Transport) -> None:
+        """Wrap a connection."""
+        self._inner = inner
+        self._left: int | None = None
+
+    def cut_after(self, byte_count: int) -> None:
+        """Send so many more bytes, then close; 0 closes at once."""
+        self._left = byte_count
+        if byte_count == 0:
+            self._inner.close()
+
+    def write(self, data: bytes) -> None:
+        """Send data, or as much of it as is left."""
+        if self._left is None:
+            self._inner.write(data)
+            return
+        if self._left > 0:
+            part = data[: self._left]
+            self._left -= len(part)
+            self._inner.write(part)
+            if self._left == 0:
+                self._inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        """Do everything else as the connection does it."""
+        return getattr(self._inner, name)
+
+
+class CuttingProtocol(H11Protocol):
+    """HTTP over connections that can be cut."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wrap the connection before anything is sent on it."""
+        wrapped = CuttingTransport(transport)
+        super().connection_made(cast("asyncio.Transport", wrapped))
+        if self.client is not None:
+            _OPEN[self.client] = wrapped
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self.client is not None:
+            _OPEN.pop(self.client, None)
+        super().connection_lost(exc)
+
+
+def transport_of(client: tuple[str, int] | None) -> CuttingTransport | None:
+    """Return the connection of a client, while it is open."""
+    return None if client is None else _OPEN.get((client[0], client[1]))
