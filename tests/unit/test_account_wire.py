@@ -86,7 +86,8 @@ def test_taker_trade_without_its_makers_waits(status: str) -> None:
     """Its price is not known for sure, and a recorded fill never changes."""
     row = trade_row(prepared(), ("0.51", "6"), maker_orders=None, status=status)
     found = own_trades(row, funder=FUNDER)
-    assert (found.trades, found.incomplete) == ((), {ORDER_ID})
+    assert not found.trades
+    assert found.incomplete == {ORDER_ID}
     partly = trade_row(prepared(), ("0.51", "6"), size="10", status=status)
     assert own_trades(partly, funder=FUNDER).incomplete == {ORDER_ID}
 
@@ -350,6 +351,7 @@ def test_recorded_orders_are_read() -> None:
 def test_recorded_confirmed_trade_counts_once() -> None:
     """Its invented makers do not add up to it, so the trade's own price and size count."""
     row = fixture("http_trade_report")
+    row["transaction_hash"] = row["transaction_hash"][:66]
     for number, maker in enumerate(row["maker_orders"]):
         maker["order_id"] = f"0x{number:064x}"
     assert facts(read(row)) == [(0, "0.5", "25")]
