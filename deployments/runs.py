@@ -17,6 +17,7 @@ DEPLOYMENT_OF = {
     "settle": "every-minute",
     "report": "daily",
     "control": "by-hand",
+    "reconcile": "by-hand",
 }
 _POLL_S = 0.25
 

@@ -6,7 +6,13 @@ from prefect import flow
 
 from flows.run import access_for_orders, open_run
 from tasks.notify import notify
-from tasks.settle import close_abandoned, mark_positions, reconcile_orders, settle_windows
+from tasks.settle import (
+    close_abandoned,
+    mark_positions,
+    reconcile_books,
+    redeem_winnings,
+    settle_windows,
+)
 
 
 @flow(name="settle", retries=0, persist_result=False)
@@ -20,8 +26,10 @@ async def settle(scheduled_at: datetime | None = None, live: bool = False) -> No
     async with open_run("settle", scheduled_at, access=access_for_orders(live)) as run:
         run.bot.require_account()
         await run.bot.clock.sleep_until(run.due)
-        await reconcile_orders(run.bot)
+        await reconcile_books(run.bot)
         await close_abandoned(run.bot)
         await mark_positions(run.bot)
         await settle_windows(run.bot)
+        if live:
+            await redeem_winnings(run.bot)
         await notify(run.bot)

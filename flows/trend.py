@@ -19,6 +19,7 @@ from tasks.indicators import indicators
 from tasks.notify import notify
 from tasks.record import log_decision, publish_cards
 from tasks.risk import risk
+from tasks.settle import reconcile_books
 from tasks.signals import signal
 
 
@@ -41,6 +42,8 @@ async def trend(
         await label_run(run, name=name_of(windows), tags=[str(w.series) for w in windows])
         # Seconds of imports belong before the window, not between the clock and the first request.
         await asyncio.to_thread(load_libraries)
+        if run.bot.account is not None:
+            await reconcile_books(run.bot)
         await run.bot.clock.sleep_until(run.due + timing.start_delay)
         drafts = await asyncio.gather(
             *(decide_window(run, window) for window in windows), return_exceptions=True

@@ -1,11 +1,15 @@
 """Bringing the books in line with what the venue says."""
 
-from polybot.alerts import recorded_fill_alert, settlement_alert
 from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
 
+from polybot.alerts import settlement_alert
 from polybot.bootstrap import Bot
 from polybot.domain.decisions import Decision
-from polybot.execution import ReconcileResult, reconcile
+from polybot.domain.reconciliation import Reconciliation
+from polybot.reconciliation import reconcile_account
+from polybot.redemption import RedemptionRound, redeem_settled
+from polybot.reports import reconciliation_card
 from polybot.settlement import (
     SettlementRound,
     close_abandoned_decisions,
@@ -16,14 +20,34 @@ from tasks.policies import MONEY, READ, WRITE
 
 
 @task(name="reconcile", **MONEY)
-async def reconcile_orders(bot: Bot) -> ReconcileResult:
-    """Learn what became of every order whose fate is open."""
-    return await reconcile(
+async def reconcile_books(bot: Bot, *, accepted_difference: str = "") -> Reconciliation:
+    """Bring orders, trades, shares and cash to what the venue says; on paper, open orders."""
+    return await reconcile_account(
         bot.ledger,
         bot.exchange,
+        bot.account,
         bot.clock,
-        alert_for=lambda fill, record: recorded_fill_alert(fill, record, mode=bot.mode),
+        mode=bot.mode,
+        accepted_difference=accepted_difference,
     )
+
+
+@task(name="publish reconciliation", **WRITE)
+async def publish_reconciliation(bot: Bot, found: Reconciliation) -> None:
+    """Leave what a reconciliation found as an artifact."""
+    await acreate_markdown_artifact(
+        markdown=reconciliation_card(found, mode=bot.mode),
+        key="reconciliation",
+        description=f"Reconciliation of {found.started_at:%Y-%m-%d %H:%M:%S} UTC",
+    )
+
+
+@task(name="redeem", **MONEY)
+async def redeem_winnings(bot: Bot) -> RedemptionRound | None:
+    """Turn settled winnings into cash; on paper they are cash already."""
+    if bot.account is None:
+        return None
+    return await redeem_settled(bot.ledger, bot.account, at=await bot.clock.now(), mode=bot.mode)
 
 
 @task(name="close abandoned decisions", **WRITE)

@@ -237,6 +237,30 @@ def demo(
     )
 
 
+@app.command(epilog="Example: polybot reconcile --json | jq -r .verdict")
+def reconcile(
+    context: typer.Context,
+    accept_difference: Annotated[
+        str,
+        typer.Option(
+            "--accept-difference",
+            help="Why you accept cash that nothing explains; it is booked as a transfer.",
+            metavar="REASON",
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Compare orders, trades, shares and cash with the venue, and book what it proves.
+
+    Orders and trades that are not ours are listed and never touched. A difference that nothing
+    explains halts trading; the exit code is 1 then, and where the venue could not tell
+    everything. On paper open orders are looked up, there is nothing else to compare.
+    """
+    from polybot.cli.reconcile import reconcile_by_hand
+
+    reconcile_by_hand(context.obj, accept_difference=accept_difference.strip(), as_json=as_json)
+
+
 @app.command(epilog="Example: polybot up --port 4200")
 def up(
     context: typer.Context,

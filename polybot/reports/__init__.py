@@ -18,6 +18,7 @@ from polybot.reports.metrics import (
     summarise_day,
     trade_metrics,
 )
+from polybot.reports.reconciliation import reconciliation_card
 
 __all__ = [
     "DailyReport",
@@ -35,6 +36,7 @@ __all__ = [
     "max_drawdown",
     "plain_text",
     "realised_pnl",
+    "reconciliation_card",
     "summarise_day",
     "trade_metrics",
     "trend_card",

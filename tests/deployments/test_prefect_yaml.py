@@ -40,6 +40,7 @@ def test_the_deployments_are_the_documented_ones() -> None:
         "settle/every-minute",
         "report/daily",
         "control/by-hand",
+        "reconcile/by-hand",
     }
 
 
