@@ -4,7 +4,7 @@ Reads everything the wallet does, also what is not ours. Retries nothing; redeem
 official client's (``polybot.adapters.polymarket.sdk``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, Protocol
@@ -33,8 +33,10 @@ _MOST_PAGES: Final = 40
 class Redeemer(Protocol):
     """Turns a resolved market's shares into cash, on chain."""
 
-    async def redeem(self, condition_id: ConditionId) -> RedemptionResult:
-        """Ask for it once; whether anything is held was looked at before."""
+    async def redeem(
+        self, condition_id: ConditionId, held: Mapping[OutcomeTokenId, Shares]
+    ) -> RedemptionResult:
+        """Ask for it once; what is held was looked at just before."""
         ...
 
 
@@ -147,7 +149,7 @@ class PolymarketAccount:
         held = await self.holdings(token_ids)
         if not any(held.values()):
             return NothingToRedeem(reason="the wallet holds no shares of the market")
-        return await self._redeemer.redeem(condition_id)
+        return await self._redeemer.redeem(condition_id, held)
 
     async def _balance(self, query: dict[str, str]) -> wire.Balance:
         query = {**query, "signature_type": str(int(self._account.signature_type))}
