@@ -1,0 +1,402 @@
+"""Real orders pass one gate: two words, a green doctor of this very bot, reconciled books."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from polybot.adapters import logs
+from polybot.adapters.health_file import (
+    health_path,
+    installed_version,
+    read_health,
+    write_health,
+)
+from polybot.bootstrap import Access, open_bot
+from polybot.config import load_settings
+from polybot.domain.health import HealthRecord
+from polybot.domain.modes import Mode
+from polybot.domain.orders import Accepted, OrderReport, OrderStatus
+from polybot.domain.reconciliation import ReconcileVerdict, ReconciliationRecord
+from polybot.errors import ConfigurationError, DataError, PermanentError
+from polybot.going_live import (
+    GatedExchange,
+    LiveAllowed,
+    LivePermission,
+    LiveRefused,
+    LiveRequest,
+    NotLive,
+    may_trade_live,
+    unreconciled,
+)
+from tests.builders import NOW, build_approved, build_record
+from tests.cli_steps import ledger_of
+from tests.fakes import ScriptedExchange
+from tests.live_home import LiveHome, live_home
+
+PROJECT = Path(__file__).resolve().parents[2]
+GREEN = HealthRecord(
+    checked_at=NOW,
+    mode=Mode.LIVE,
+    fingerprint="f" * 32,
+    key_address="0xKey",
+    version="1",
+    is_complete=True,
+    failures=(),
+)
+REQUEST = LiveRequest(
+    mode=Mode.LIVE,
+    is_confirmed=True,
+    fingerprint="f" * 32,
+    key_address="0xKey",
+    version="1",
+    health=GREEN,
+    doctor_max_age=timedelta(hours=24),
+    now=NOW + timedelta(hours=1),
+)
+AGREED = ReconciliationRecord(
+    reconciled_at=NOW,
+    attempted_at=NOW,
+    verdict=ReconcileVerdict.AGREED,
+    trades_since=None,
+    agreed_fill_count=0,
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHome]:
+    for name in os.environ:
+        if name.startswith("POLYBOT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    with live_home(tmp_path / "home", monkeypatch) as found:
+        yield found
+    logs._secrets.clear()
+
+
+def green(home: LiveHome, **changes: object) -> HealthRecord:
+    """Return a record with which this installation may trade."""
+    return replace(
+        GREEN,
+        **{
+            "checked_at": datetime.now(UTC),
+            "fingerprint": load_settings().fingerprint,
+            "key_address": home.address,
+            "version": installed_version(),
+            **changes,
+        },
+    )
+
+
+# The rule ---------------------------------------------------------------------------------------
+
+
+def test_everything_in_place_is_allowed() -> None:
+    assert may_trade_live(REQUEST) == LiveAllowed(examined_at=NOW)
+
+
+@pytest.mark.parametrize("mode", [Mode.PAPER, Mode.SANDBOX])
+def test_other_modes_have_no_gate(mode: Mode) -> None:
+    """The second word in a paper run is no word for real money, and no obstacle."""
+    for is_confirmed in (False, True):
+        request = replace(REQUEST, mode=mode, is_confirmed=is_confirmed, health=None)
+        assert may_trade_live(request) == NotLive(mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"is_confirmed": False}, "set `live: true` in its parameters"),
+        ({"health": None}, "no `polybot doctor` of live mode is on record"),
+        ({"health": replace(GREEN, mode=Mode.PAPER)}, "is of paper mode"),
+        ({"health": replace(GREEN, failures=("geoblock",))}, "found fault with geoblock"),
+        ({"health": replace(GREEN, is_complete=False)}, "is not of every check"),
+        ({"fingerprint": "e" * 32}, "the settings changed since the doctor looked"),
+        ({"key_address": "0xOther"}, "looked at another key"),
+        ({"health": replace(GREEN, key_address="")}, "looked at another key"),
+        ({"version": "2"}, "the doctor looked at polybot 1, this is 2"),
+        ({"now": NOW + timedelta(hours=24, seconds=1)}, "which is 86401 s ago"),
+        ({"now": NOW - timedelta(seconds=6)}, "which is 6 s in the future"),
+    ],
+)
+def test_each_missing_thing_refuses_and_is_named(change: dict[str, object], reason: str) -> None:
+    """One reason, with what to do about it."""
+    answer = may_trade_live(replace(REQUEST, **change))  # type: ignore[arg-type]
+    assert isinstance(answer, LiveRefused)
+    (told,) = answer.reasons
+    assert reason in told
+
+
+def test_everything_missing_is_named_at_once() -> None:
+    broken = replace(GREEN, mode=Mode.SANDBOX, failures=("a",), is_complete=False, key_address="")
+    answer = may_trade_live(
+        replace(
+            REQUEST,
+            is_confirmed=False,
+            health=broken,
+            fingerprint="",
+            version="2",
+            now=NOW + timedelta(days=9),
+        )
+    )
+    assert isinstance(answer, LiveRefused)
+    assert len(answer.reasons) == 8
+
+
+@pytest.mark.parametrize(
+    ("record", "after_s", "reason"),
+    [
+        (AGREED, 0, None),
+        (replace(AGREED, verdict=ReconcileVerdict.EXPLAINED), 60, None),
+        (AGREED, 61, "which is 61 s ago"),
+        (AGREED, -6, "in the future"),
+        (replace(AGREED, reconciled_at=None), 0, "was never reconciled"),
+        (replace(AGREED, verdict=None), 0, "ended None"),
+        (replace(AGREED, verdict=ReconcileVerdict.INCOMPLETE), 0, "ended incomplete"),
+        (replace(AGREED, verdict=ReconcileVerdict.HALTED), 0, "ended halted"),
+    ],
+)
+def test_orders_need_books_that_just_agreed(
+    record: ReconciliationRecord, after_s: int, reason: str | None
+) -> None:
+    now = NOW + timedelta(seconds=after_s)
+    answer = unreconciled(record, now=now, max_age=timedelta(seconds=60))
+    if reason is None:
+        assert answer is None
+    else:
+        assert answer is not None
+        assert reason in answer.reasons[0]
+
+
+# The exchange behind it -------------------------------------------------------------------------
+
+
+REFUSED = LiveRefused(reasons=("why",))
+
+
+@contextmanager
+def gated(
+    exchange: ScriptedExchange, permission: LivePermission, home: Path, *, agreed: bool = True
+) -> Iterator[GatedExchange]:
+    with ledger_of(home, Mode.LIVE) as ledger:
+        if agreed:
+            ledger.record_reconciliation(AGREED)
+        yield GatedExchange(
+            exchange, permission, ledger=ledger, reconcile_max_age=timedelta(seconds=60)
+        )
+
+
+def willing() -> ScriptedExchange:
+    """An exchange that takes every order."""
+    return ScriptedExchange(lambda one: Accepted(order_id=one.order_id, is_resting=True, fills=()))
+
+
+async def test_without_permission_nothing_is_prepared_or_sent(tmp_path: Path) -> None:
+    """The last line of defence, whatever a flow forgot to ask."""
+    exchange = willing()
+    with gated(exchange, REFUSED, tmp_path) as gate:
+        with pytest.raises(PermanentError, match="why"):
+            gate.prepare(build_approved(), created_at=NOW)
+        with pytest.raises(PermanentError, match="why"):
+            await gate.submit(exchange.prepare(build_approved(), created_at=NOW))
+    assert exchange.submitted == []
+
+
+async def test_without_permission_orders_are_still_looked_up(tmp_path: Path) -> None:
+    """Whoever may not trade must still learn what became of an order, and take it back."""
+    exchange = willing()
+    record = build_record()
+    exchange.reports[record.order_id] = OrderReport(status=OrderStatus.UNFILLED)
+    with gated(exchange, REFUSED, tmp_path) as gate:
+        assert await gate.look_up(record) == await gate.cancel(record)
+    assert exchange.looked_up == [record.order_id] * 2
+
+
+async def test_books_that_are_not_reconciled_decide_nothing(tmp_path: Path) -> None:
+    """A window is skipped with the reason; the run goes on."""
+    exchange = willing()
+    allowed = LiveAllowed(examined_at=NOW)
+    with gated(exchange, allowed, tmp_path / "a", agreed=False) as gate:
+        with pytest.raises(DataError, match="never reconciled") as caught:
+            gate.prepare(build_approved(), created_at=NOW)
+        assert caught.value.reason == "unreconciled"
+    with gated(exchange, allowed, tmp_path / "b") as gate:
+        with pytest.raises(DataError, match="which is 61 s ago"):
+            gate.prepare(build_approved(), created_at=NOW + timedelta(seconds=61))
+        prepared = gate.prepare(build_approved(), created_at=NOW)
+        await gate.submit(prepared)
+    assert [one.order_id for one in exchange.submitted] == [prepared.order_id]
+
+
+# The doctor's record ----------------------------------------------------------------------------
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    """Whole, replaced by the next one, and its owner's alone."""
+    for record in (replace(GREEN, failures=("a", "b")), GREEN):
+        write_health(tmp_path / "home", record)
+        assert read_health(tmp_path / "home", Mode.LIVE) == record
+    assert list((tmp_path / "home").iterdir()) == [health_path(tmp_path / "home", Mode.LIVE)]
+    assert health_path(tmp_path / "home", Mode.LIVE).stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "[" * 9_000,
+        json.dumps({"mode": "live"}),
+        '{"checked_at":"2026-11-22T12:00:00","mode":"live","fingerprint":"f","key_address":"k",'
+        '"version":"1","is_complete":true,"failures":[]}',
+        '{"checked_at":"2026-11-22T12:00:00+00:00","mode":"live","fingerprint":"f",'
+        '"key_address":"k","version":"1","is_complete":"yes","failures":[]}',
+        '{"checked_at":"2026-11-22T12:00:00+00:00","mode":"live","fingerprint":1,'
+        '"key_address":"k","version":"1","is_complete":true,"failures":[]}',
+    ],
+)
+def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
+    """No record opens no gate."""
+    path = health_path(tmp_path, Mode.LIVE)
+    path.write_text(text)
+    path.chmod(0o600)
+    assert read_health(tmp_path, Mode.LIVE) is None
+
+
+def test_a_record_that_others_can_write_is_none(tmp_path: Path) -> None:
+    write_health(tmp_path, GREEN)
+    health_path(tmp_path, Mode.LIVE).chmod(0o620)
+    assert read_health(tmp_path, Mode.LIVE) is None
+
+
+# The bot ----------------------------------------------------------------------------------------
+
+
+async def test_a_live_bot_without_a_doctor_may_not_trade(home: LiveHome) -> None:
+    async with open_bot(access=Access.ORDERS) as bot:
+        with pytest.raises(ConfigurationError, match="no `polybot doctor` of live mode"):
+            bot.require_orders()
+        bot.require_account()
+        with pytest.raises(PermanentError):
+            bot.exchange.prepare(build_approved(), created_at=datetime.now(UTC))
+
+
+async def test_a_live_bot_without_the_second_word_may_not_trade(home: LiveHome) -> None:
+    write_health(home.path, green(home))
+    async with open_bot(access=Access.ACCOUNT) as bot:
+        with pytest.raises(ConfigurationError, match="lacks its second word"):
+            bot.require_orders()
+
+
+async def test_a_live_bot_with_everything_may_trade_once_reconciled(home: LiveHome) -> None:
+    """Permission first, agreement of the books with every order."""
+    write_health(home.path, green(home))
+    async with open_bot(access=Access.ORDERS) as bot:
+        bot.require_orders()
+        assert isinstance(bot.permission, LiveAllowed)
+        with pytest.raises(DataError, match="never reconciled"):
+            bot.exchange.prepare(build_approved(), created_at=datetime.now(UTC))
+        now = datetime.now(UTC)
+        bot.ledger.record_reconciliation(replace(AGREED, reconciled_at=now, attempted_at=now))
+        assert bot.exchange.prepare(build_approved(), created_at=now).order_id.startswith("0x")
+
+
+async def test_a_changed_limit_needs_a_new_examination(
+    home: LiveHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_health(home.path, green(home))
+    monkeypatch.setenv("POLYBOT_RISK__STAKE_USDC", "6")
+    async with open_bot(access=Access.ORDERS) as bot:
+        with pytest.raises(ConfigurationError, match="the settings changed"):
+            bot.require_orders()
+
+
+async def test_a_live_ledger_begins_without_play_money(home: LiveHome) -> None:
+    """Cash is what the venue says."""
+    async with open_bot(access=Access.LEDGER) as bot:
+        assert bot.ledger.totals(at=datetime.now(UTC)).cash_usdc == 0
+
+
+async def test_a_key_that_does_not_open_leaves_a_bot_that_can_say_so(
+    home: LiveHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is recorded and its owner told; no order, no account."""
+    monkeypatch.setenv("POLYBOT_KEY_PASSPHRASE", "another passphrase")
+    async with open_bot(access=Access.ORDERS) as bot:
+        for require in (bot.require_orders, bot.require_account):
+            with pytest.raises(ConfigurationError, match="the passphrase does not open"):
+                require()
+        with pytest.raises(PermanentError):
+            bot.exchange.prepare(build_approved(), created_at=datetime.now(UTC))
+
+
+async def test_reports_and_halts_need_no_key(home: LiveHome) -> None:
+    """A halt must work where the key does not."""
+    (home.path / "keystore.json").unlink()
+    async with open_bot(access=Access.LEDGER) as bot:
+        assert bot.account is None
+        with pytest.raises(PermanentError):
+            bot.exchange.prepare(build_approved(), created_at=datetime.now(UTC))
+
+
+PAPER = """
+import asyncio, json, sys
+from datetime import UTC, datetime, timedelta
+seen = {"connected": [], "opened": [], "forbidden": []}
+def watch(event, arguments):
+    if event == "socket.connect":
+        seen["connected"].append(str(arguments[1]))
+    elif event == "open":
+        seen["opened"].append(str(arguments[0]))
+sys.addaudithook(watch)
+from polybot.bootstrap import Access, open_bot
+from tests.builders import build_approved, build_order
+async def main():
+    async with open_bot(access=Access.ORDERS) as bot:
+        bot.require_orders(); bot.require_account()
+        now = await bot.clock.now()
+        market = await bot.market_data.find_market(bot.series[0].window_at(now))
+        approved = build_approved(build_order(market=market))
+        prepared = bot.exchange.prepare(approved, created_at=now)
+        seen["result"] = type(await bot.exchange.submit(prepared)).__name__
+asyncio.run(main())
+seen["loaded"] = [name for name in sys.modules if name in (
+    "coincurve", "eth_keyfile", "polymarket", "polybot.live_venue", "polybot.trading_key",
+    "polybot.adapters.keystore", "polybot.adapters.polymarket.signing",
+    "polybot.adapters.polymarket.exchange")]
+print(json.dumps(seen))
+"""
+
+
+def test_paper_reads_no_key_and_asks_no_private_endpoint(home: LiveHome) -> None:
+    """Every socket and every file of a paper order is watched by the interpreter itself."""
+    environment = {**os.environ, "POLYBOT_MODE": "paper", "PYTHONPATH": str(PROJECT)}
+    (home.path / "keystore.json").write_text("never opened")
+    done = subprocess.run(
+        [sys.executable, "-c", PAPER],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["result"] in ("Accepted", "Rejected")
+    port = int(home.url.rpartition(":")[2])
+    assert set(seen["connected"]) == {f"('127.0.0.1', {port})"}
+    assert not [name for name in seen["opened"] if "keystore.json" in name]
+    assert seen["loaded"] == []
+    asked = {path for path, count in home.requests().items() if count}
+    assert "/book" in asked
+    private = ("/order", "/auth", "/data/", "/balance", "/cancel", "/v1/")
+    assert not [path for path in asked if path.startswith(private)]
