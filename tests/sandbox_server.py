@@ -5,15 +5,24 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from polybot.sandbox.exchange.gateway import PrivateGateway
+from polybot.sandbox.fault_plan import FaultPlan
 from polybot.sandbox.server import SandboxServer, bind_loopback
 from polybot.sandbox.venue import SandboxVenue
 
 
 @contextmanager
-def serve_in_thread(venue: SandboxVenue) -> Iterator[str]:
+def serve_in_thread(
+    venue: SandboxVenue,
+    *,
+    gateway: PrivateGateway | None = None,
+    plan: FaultPlan | None = None,
+) -> Iterator[str]:
     """Serve a venue in a thread of its own and give its URL; the clock stays the caller's."""
     ready = threading.Event()
-    server = SandboxServer(venue, bind_loopback(0), when_ready=lambda _: ready.set())
+    server = SandboxServer(
+        venue, bind_loopback(0), when_ready=lambda _: ready.set(), gateway=gateway, plan=plan
+    )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
     try:

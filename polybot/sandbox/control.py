@@ -138,10 +138,10 @@ class ControlRoutes:
                     "last_end_s": replay.windows[-1].end_s,
                 },
                 "requests": dict(self._requests),
-                "faults": {
-                    "armed": [*self._box.armed(), *self._plan.armed()],
-                    "fired": dict(self._box.fired),
-                    "kinds": dict(self._plan.fired),
+                "faults": {"armed": self._box.armed(), "fired": dict(self._box.fired)},
+                "planned_faults": {
+                    "armed": self._plan.armed(),
+                    "fired": dict(self._plan.fired),
                 },
                 "orders": len(self._gateway.exchange.orders),
                 "trades": len(self._gateway.exchange.settlement.trades),
