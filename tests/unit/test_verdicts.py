@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from polybot.adapters.polymarket.order_wire import PlacedState
 from polybot.adapters.polymarket.verdicts import Evidence, Patience, judge
 from polybot.domain.money import price, shares
 from polybot.domain.orders import (
@@ -78,11 +79,16 @@ def verdict(
     at: datetime = NOW + timedelta(seconds=5),
     incomplete: bool = False,
     absent_since: datetime | None = None,
+    taken: PlacedState | None = None,
 ) -> OrderReport:
     asked = build_resting_order() if kind.rests else build_order(time_in_force=kind)
     record = build_record(asked, order_id=ID, status=known, created_at=NOW)
     evidence = Evidence(
-        order=order, trades=trades, is_incomplete=incomplete, absent_since=absent_since
+        order=order,
+        trades=trades,
+        is_incomplete=incomplete,
+        absent_since=absent_since,
+        taken=taken,
     )
     return judge(record, evidence, CRYPTO_FEES, now=at, patience=Patience())
 
@@ -165,11 +171,26 @@ def test_order_that_nobody_knows_after_the_grace_never_arrived() -> None:
     assert report.status is OrderStatus.NEVER_ARRIVED
 
 
+def test_order_that_the_venue_said_it_matched_is_waited_for_longer() -> None:
+    """Its trades must show; once they cannot any more, it was taken and not filled."""
+    taken = PlacedState.MATCHED
+    early = verdict(None, taken=taken, at=LONG_AFTER - timedelta(seconds=1))
+    assert early.status is OrderStatus.UNKNOWN
+    assert verdict(None, taken=taken, at=LONG_AFTER).status is OrderStatus.UNFILLED
+
+
+def test_order_that_was_held_and_left_no_trace_was_killed() -> None:
+    """It did arrive."""
+    at = NOW + timedelta(seconds=120)
+    assert verdict(None, taken=PlacedState.DELAYED, at=at).status is OrderStatus.UNFILLED
+
+
 def test_trades_show_an_order_that_the_venue_does_not() -> None:
-    """A killed FAK may not be listed: its fills are recorded at once, its end after the grace."""
-    early = verdict(None, trade("4"))
+    """A killed FAK may not be listed: its fills count at once, its end when no more can follow."""
+    early = verdict(None, trade("4"), at=NOW + timedelta(seconds=29))
     assert (early.status, len(early.fills)) == (OrderStatus.UNKNOWN, 1)
-    assert verdict(None, trade("4"), at=LONG_AFTER).status is OrderStatus.FILLED
+    late = verdict(None, trade("4"), at=NOW + timedelta(seconds=30))
+    assert late.status is OrderStatus.FILLED
     failed = trade("4", status=VenueTradeStatus.FAILED)
     assert verdict(None, failed, at=LONG_AFTER).status is OrderStatus.UNFILLED
 

@@ -169,6 +169,7 @@ class PolymarketExchange:
             trades=trades,
             is_incomplete=record.order_id in found.incomplete,
             absent_since=absent_since,
+            taken=self._memory.taken(record.order_id),
         )
         report = judge(record, evidence, fees, now=now, patience=self._patience)
         self._remember(record, evidence, report)
@@ -189,8 +190,10 @@ class PolymarketExchange:
         self, order_id: OrderId, answer: VenueAnswer, credentials: ApiCredentials, *, now: datetime
     ) -> SubmitResult:
         match answer:
-            case Placed(result=accepted):
+            case Placed(result=accepted, state=state):
                 self._memory.pass_canary(order_id)
+                if not accepted.is_resting:
+                    self._memory.note_taken(order_id, state)
                 return accepted
             case Restricted(result=rejected, restriction=restriction, retry_after_s=wait_s):
                 self._memory.release_canary(order_id)
@@ -218,7 +221,9 @@ class PolymarketExchange:
             self._memory.pass_canary(record.order_id)
         elif report.status is OrderStatus.NEVER_ARRIVED:
             self._memory.release_canary(record.order_id)
-        if evidence.order is not None or not report.status.is_open:
+        if not report.status.is_open:
+            self._memory.forget(record.order_id)
+        elif evidence.order is not None:
             self._memory.forget_absence(record.order_id)
 
     async def _fees_of(self, window: MarketWindow) -> FeeSchedule:

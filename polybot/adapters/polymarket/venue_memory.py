@@ -1,9 +1,9 @@
 """What several runs have to know about the venue and no ledger row says.
 
-Three things, in files of the bot's home: until when the venue takes no orders, whether the first
-live order came back under the id that we computed, and since when the venue has not shown an order
-that it had. Losing them costs a refused order, one more checked order or one more wait, never a
-wrong conclusion. The ledger does not depend on them.
+Four things, in files of the bot's home: until when the venue takes no orders, whether the first
+live order came back under the id that we computed, what the venue answered to market orders whose
+trades are not known yet, and since when it has not shown an order that rested. Losing them costs a
+refused order, one more checked order or a wait begun anew. The ledger does not depend on them.
 """
 
 import json
@@ -17,11 +17,12 @@ from typing import Final
 
 from polybot.adapters.polymarket.answers import Restriction
 from polybot.adapters.polymarket.order_fields import OrderFields
+from polybot.adapters.polymarket.order_wire import PlacedState
 from polybot.domain.orders import OrderId
 from polybot.errors import ConfigurationError
 
-# Orders that vanished are looked at every minute; a file of more is not ours.
-_MOST_ABSENCES: Final = 1_000
+# Orders whose fate is open are looked at every minute; a file of more is not ours.
+_MOST_ORDERS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,22 +106,45 @@ class VenueMemory:
             with suppress(OSError):
                 (self._folder / name).unlink()
 
-    # Vanished orders ----------------------------------------------------------------------------
+    # Orders whose fate is open ------------------------------------------------------------------
+    def note_taken(self, order_id: OrderId, state: PlacedState) -> None:
+        """Note how the venue took a market order, until its trades are known."""
+        self._add("taken.json", order_id, state.value)
+
+    def taken(self, order_id: OrderId) -> PlacedState | None:
+        """Return how the venue took an order; ``None`` where its answer is not known."""
+        with suppress(ValueError):
+            return PlacedState(str(self._read("taken.json").get(order_id)))
+        return None
+
     def absent_since(self, order_id: OrderId, *, at: datetime) -> datetime:
         """Return since when the venue has not shown an order, counting from the first look."""
-        absences = self._read("absences.json")
         with suppress(KeyError, ValueError):
-            return datetime.fromisoformat(str(absences[order_id])).astimezone(UTC)
-        if len(absences) < _MOST_ABSENCES:
-            self._write("absences.json", {**absences, order_id: at.isoformat()})
+            return datetime.fromisoformat(str(self._read("absences.json")[order_id])).astimezone(
+                UTC
+            )
+        self._add("absences.json", order_id, at.isoformat())
         return at
 
     def forget_absence(self, order_id: OrderId) -> None:
-        """Note that an order was shown again, or that its fate is known."""
-        absences = self._read("absences.json")
-        if order_id in absences:
-            del absences[order_id]
-            self._write("absences.json", absences)
+        """Note that an order is shown again."""
+        self._remove("absences.json", order_id)
+
+    def forget(self, order_id: OrderId) -> None:
+        """Note that an order's fate is known."""
+        self._remove("absences.json", order_id)
+        self._remove("taken.json", order_id)
+
+    def _add(self, name: str, order_id: OrderId, value: str) -> None:
+        known = self._read(name)
+        if len(known) < _MOST_ORDERS:
+            self._write(name, {**known, order_id: value})
+
+    def _remove(self, name: str, order_id: OrderId) -> None:
+        known = self._read(name)
+        if order_id in known:
+            del known[order_id]
+            self._write(name, known)
 
     def _canaries_of(self, order_id: OrderId) -> list[str]:
         if not self._folder.is_dir():

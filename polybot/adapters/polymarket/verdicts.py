@@ -13,10 +13,16 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from polybot.adapters.polymarket.order_wire import PlacedState
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.markets import FeeSchedule
 from polybot.domain.orders import FillStatus, OrderReport, OrderStatus
-from polybot.domain.venue_account import VenueOrder, VenueOrderStatus, VenueTrade
+from polybot.domain.venue_account import (
+    LATE_FILL_WATCH,
+    VenueOrder,
+    VenueOrderStatus,
+    VenueTrade,
+)
 
 # A request may reach the venue late; it refuses time stamps older than about a minute (reported,
 # not documented). Twice that.
@@ -36,7 +42,9 @@ class Evidence:
     is_incomplete: bool
     """Whether the venue has not told all about one of its trades."""
     absent_since: datetime | None
-    """Since when an order that it had taken is not shown."""
+    """Since when an order that rested is not shown."""
+    taken: PlacedState | None = None
+    """What the venue answered when it took the order; ``None`` where that answer is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,8 @@ class Patience:
     """An order that never showed may still arrive so long after it was made."""
     trades: timedelta = TRADES_LAG
     """A match may show in the trades so much later."""
+    matched: timedelta = LATE_FILL_WATCH
+    """Where the venue itself answered that the order matched, its trades must show; wait longer."""
 
 
 def judge(
@@ -94,18 +104,30 @@ def _shown(
 def _not_shown(
     record: OrderRecord, evidence: Evidence, now: datetime, patience: Patience
 ) -> tuple[OrderStatus, str]:
-    if now < record.created_at + patience.arrival:
-        return _open(record), "the venue does not show it yet"
-    if evidence.is_incomplete or now < _last_match(evidence, record) + patience.trades:
-        return _open(record), "its trades are not all known yet"
+    if evidence.is_incomplete:
+        return _open(record), "the venue has not told all about its trades yet"
+    proved_at, status, reason = _conclusion(record, evidence, now, patience)
+    if now < proved_at:
+        return _open(record), f"not shown; from {proved_at:%FT%TZ} on that means: {reason}"
+    return status, reason
+
+
+def _conclusion(
+    record: OrderRecord, evidence: Evidence, now: datetime, patience: Patience
+) -> tuple[datetime, OrderStatus, str]:
+    """Return what silence will have proved, and from when on."""
     if record.status is OrderStatus.RESTING:
-        since = evidence.absent_since or now
-        if now < since + patience.trades:
-            return _open(record), "it left the book; its trades may follow"
-        return _over(evidence, "it left the book")
+        since = max(evidence.absent_since or now, _last_match(evidence, record))
+        return since + patience.trades, *_over(evidence, "it left the book")
     if evidence.trades:
-        return _over(evidence, "its trades show it, the book does not")
-    return OrderStatus.NEVER_ARRIVED, "the venue knows neither the order nor a trade of it"
+        proved_at = _last_match(evidence, record) + patience.trades
+        return proved_at, *_over(evidence, "its trades show it, the book does not")
+    if evidence.taken is None:
+        reason = "the venue knows neither the order nor a trade of it"
+        return record.created_at + patience.arrival, OrderStatus.NEVER_ARRIVED, reason
+    is_matched = evidence.taken is PlacedState.MATCHED
+    proved_at = record.created_at + (patience.matched if is_matched else patience.arrival)
+    return proved_at, *_over(evidence, f"taken as {evidence.taken}, and no trade shows it")
 
 
 def _has_all_trades(
