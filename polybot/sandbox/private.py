@@ -22,9 +22,10 @@ class _AccountRequest(msgspec.Struct, forbid_unknown_fields=True):
     funder: str | None = None
     signature_type: int = 0
     cash_usdc: Decimal = Decimal(0)
+    session_keys: list[str] = []
 
     def __post_init__(self) -> None:
-        for text in (self.address, self.funder or self.address):
+        for text in (self.address, self.funder or self.address, *self.session_keys):
             if not is_address(text):
                 raise ValueError(f"not an address: {text[:80]!r}")
         if not 0 <= self.cash_usdc <= 10**9:
@@ -83,6 +84,7 @@ class PrivateRoutes:
             )
         except (msgspec.DecodeError, ValueError) as error:
             return json_answer({"error": str(error)}, 400)
+        account.session_keys.update(one.lower() for one in wanted.session_keys)
         return json_answer(self._row(account))
 
     async def accounts(self, request: Request) -> Response:

@@ -88,7 +88,7 @@ def wallet_of_type(kind: int) -> str:
         return str(wallet.derive_proxy_wallet_address(ADDRESS, config))
     if kind == 2:
         return str(wallet.derive_safe_wallet_address(ADDRESS, config))
-    return FUNDER
+    return str(wallet.derive_beacon_deposit_wallet_address(ADDRESS, config))
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2, 3])
@@ -138,6 +138,26 @@ def test_the_unified_sdk_trades(served: Served, kind: int) -> None:
     assert client.cancel_order(order_id=resting.order_id).canceled == (resting.order_id,)
     assert client.list_open_orders().first_page().items == ()
     assert served.status()["audit"]["missing"] == 0
+
+
+def test_a_session_key_trades_for_its_deposit_wallet_alone(served: Served) -> None:
+    """The SDK signs as a session key for a wallet that is not derived from its key."""
+    from polymarket.errors import RequestRejectedError
+
+    owner = "0x" + 40 * "9"
+    wanted = {"address": owner, "funder": FUNDER, "signature_type": 3}
+    served.open_account(**wanted)
+    client = sdk_client(served.url, FUNDER)
+
+    def limit() -> Any:
+        return client.create_limit_order(
+            asset_id=served.market.up_token_id, price=Decimal("0.02"), size=100, side="BUY"
+        )
+
+    with pytest.raises(RequestRejectedError, match="deposit wallet flow"):
+        client.post_order(limit())
+    served.open_account(**wanted, session_keys=[ADDRESS])
+    assert client.post_order(limit()).status == "live"
 
 
 def test_the_unified_sdk_reads_refusals(served: Served) -> None:

@@ -31,7 +31,13 @@ class Account:
         default_factory=lambda: {domain.contract: UNLIMITED for domain in EXCHANGES}
     )
     """What each exchange contract may move of the account's pUSD."""
+    session_keys: set[str] = field(default_factory=set)
+    """Other keys that may trade for a deposit wallet, and do nothing else."""
     is_house: bool = False
+
+    def is_traded_by(self, address: str) -> bool:
+        """Whether a key may trade for the account."""
+        return address == self.owner or address in self.session_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,8 @@ class Accounts:
         return [
             account
             for account in self._by_funder.values()
-            if account.owner == owner.lower() and signature_type in (None, account.signature_type)
+            if account.is_traded_by(owner.lower())
+            and signature_type in (None, account.signature_type)
         ]
 
     def __iter__(self) -> Iterator[Account]:

@@ -45,7 +45,11 @@ def check_parties(accounts: Accounts, order: SentOrder, owner: str) -> Account:
             raise VenueRefusalError(refusals.WRONG_SIGNER)
     elif order.signer.lower() != owner:
         raise VenueRefusalError(refusals.WRONG_SIGNER)
-    if account is None or account.signature_type != order.signatureType or account.owner != owner:
+    if (
+        account is None
+        or account.signature_type != order.signatureType
+        or not account.is_traded_by(owner)
+    ):
         if order.signatureType == EOA and order.signer.lower() != order.maker.lower():
             raise VenueRefusalError(refusals.WRONG_SIGNER)
         raise VenueRefusalError(refusals.WRONG_MAKER)
@@ -60,15 +64,20 @@ def check_signature(order: SentOrder, account: Account, market: VenueMarket) -> 
     """
     from polybot.sandbox.exchange import typed_data  # noqa: PLC0415 - keeps start-up light
 
-    signer_of = (
-        typed_data.wallet_order_signer
-        if order.signatureType == DEPOSIT_WALLET
-        else typed_data.order_signer
-    )
+    def is_signed_for(domain: ExchangeDomain) -> bool:
+        if order.signatureType != DEPOSIT_WALLET:
+            return typed_data.order_signer(order, domain) == account.owner
+        signer = typed_data.wallet_order_signer(order, domain)
+        if signer is None:
+            return False
+        if signer.is_session_key:
+            return signer.address in account.session_keys
+        return signer.address == account.owner
+
     domain = domain_of(market)
-    if signer_of(order, domain) == account.owner:
+    if is_signed_for(domain):
         return typed_data.order_hash(order, domain)
-    if any(signer_of(order, other) == account.owner for other in EXCHANGES if other != domain):
+    if any(is_signed_for(other) for other in EXCHANGES if other != domain):
         raise VenueRefusalError(refusals.VERSION_MISMATCH)
     raise VenueRefusalError(refusals.INVALID_SIGNATURE)
 

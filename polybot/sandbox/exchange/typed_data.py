@@ -8,6 +8,7 @@ docs.polymarket.com/migrate/polymarket-v2/contract-integrations (2026-11-22).
 """
 
 import binascii
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from polybot.sandbox.exchange.rules import CHAIN_ID, ExchangeDomain
@@ -51,6 +52,8 @@ _AUTH: Final = [
     {"name": "message", "type": "string"},
 ]
 _AUTH_WORDS: Final = "This message attests that I control the given wallet"
+# A session key's signature is packed with the key's address and ends with this (as ERC-6492 does).
+_SESSION_MARK: Final = bytes.fromhex("6492" * 16)
 _WALLET_SIGNATURE_BYTES: Final = 65 + 32 + 32 + len(_ORDER_TYPE) + 2
 
 
@@ -83,13 +86,25 @@ def order_signer(order: SignedFields, domain: ExchangeDomain) -> str | None:
     return _recover(_digest(_order_message(order, domain)), _bytes(order.signature))
 
 
-def wallet_order_signer(order: SignedFields, domain: ExchangeDomain) -> str | None:
+@dataclass(frozen=True, slots=True)
+class WalletSigner:
+    """Who signed for a deposit wallet."""
+
+    address: str
+    """In lower case."""
+    is_session_key: bool
+
+
+def wallet_order_signer(order: SignedFields, domain: ExchangeDomain) -> WalletSigner | None:
     """Return who signed an order of type 3, through the wrapper of a deposit wallet (ERC-7739).
 
     The signature is followed by the exchange's domain separator, the order's struct hash, the
-    type's text and its length, and all of them must be right.
+    type's text and its length, and all of them must be right. A session key's one is packed once
+    more, with the address that it must recover to.
     """
-    raw = _bytes(order.signature)
+    raw, session_key = _bytes(order.signature), None
+    if raw.endswith(_SESSION_MARK):
+        session_key, raw = _unpack_session(raw)
     if len(raw) != _WALLET_SIGNATURE_BYTES:
         return None
     plain = _order_message(order, domain)
@@ -109,7 +124,18 @@ def wallet_order_signer(order: SignedFields, domain: ExchangeDomain) -> str | No
             "salt": bytes(32),
         },
     )
-    return _recover(_digest(wrapped), raw[:65])
+    signer = _recover(_digest(wrapped), raw[:65])
+    if signer is None or session_key not in (None, signer):
+        return None
+    return WalletSigner(signer, session_key is not None)
+
+
+def _unpack_session(raw: bytes) -> tuple[str, bytes]:
+    """Return the key's address and the inner signature of ``(bytes32, bytes32, bytes)``."""
+    head, length = raw[:96], int.from_bytes(raw[96:128])
+    inner, rest = raw[128 : 128 + length], raw[128 + length : -len(_SESSION_MARK)]
+    is_sound = head[32:] == bytes(32) + (96).to_bytes(32) and not any(rest) and len(rest) < 32
+    return "0x" + head[12:32].hex(), inner if is_sound and not any(head[:12]) else b""
 
 
 def auth_signer(*, address: str, timestamp: str, nonce: int, signature: str) -> str | None:
