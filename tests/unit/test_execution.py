@@ -331,6 +331,29 @@ async def test_answer_about_another_order_halts_trading(tmp_path: Path) -> None:
     assert desk.reserved == Decimal("5.36")
 
 
+async def test_refusal_that_every_order_would_meet_halts_trading(tmp_path: Path) -> None:
+    """Another window would be refused the same way; a refusal of this order alone halts nothing."""
+
+    def answer(prepared: PreparedOrder) -> SubmitResult:
+        return Rejected(order_id=prepared.order_id, reason="key is not ours", must_halt=True)
+
+    desk = Desk(tmp_path, answer)
+    placed = await desk.placed()
+    assert placed.order.status is OrderStatus.REJECTED
+    assert placed.halt is not None
+    assert "key is not ours" in placed.halt.reason
+    assert desk.ledger.trading_state() == placed.halt
+    assert desk.reserved == 0
+
+    (tmp_path / "other").mkdir()
+    other = Desk(
+        tmp_path / "other",
+        lambda prepared: Rejected(order_id=prepared.order_id, reason="not filled"),
+    )
+    assert (await other.placed()).halt is None
+    assert other.ledger.trading_state().state is TradingState.ACTIVE
+
+
 @pytest.mark.parametrize("kind", ["accepted", "rejected", "fill"])
 async def test_no_part_of_an_answer_may_name_another_order(tmp_path: Path, kind: str) -> None:
     """A rejection of another order does not prove that ours is not there."""
