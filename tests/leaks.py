@@ -4,6 +4,8 @@ import traceback
 from pathlib import Path
 
 _TESTS = str(Path(__file__).resolve().parent)
+# click and typer run a command for a test, with what is typed in a local variable.
+_RUNNER = "testing.py"
 
 
 def printed(error: BaseException) -> str:
@@ -22,6 +24,7 @@ def printed(error: BaseException) -> str:
             f"{frame.name} {name} {value}"
             for frame in report.stack
             if not frame.filename.startswith(_TESTS) or frame.name == "interrupted"
+            if not frame.filename.endswith(_RUNNER)
             for name, value in {"": "", **(frame.locals or {})}.items()
         ]
         report = report.__cause__ or report.__context__
