@@ -1,17 +1,24 @@
 """What every exchange promises, whichever it is; each adapter brings a venue to run it on."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
 from polybot.adapters.paper import PaperExchange
+from polybot.domain.accounts import OrderRecord
 from polybot.domain.books import OrderBook
 from polybot.domain.money import shares, usdc
 from polybot.domain.orders import (
     Accepted,
+    Fill,
     FillStatus,
     Order,
+    OrderReport,
     OrderStatus,
     PreparedOrder,
     Rejected,
@@ -21,9 +28,12 @@ from polybot.domain.orders import (
     Unknown,
 )
 from polybot.errors import TransientError
+from polybot.execution import report_of
 from polybot.ports import Exchange
+from polybot.sandbox.exchange.rules import VenueRules
 from tests.builders import (
     NOW,
+    WINDOW,
     Levels,
     build_approved,
     build_book,
@@ -33,6 +43,7 @@ from tests.builders import (
     build_resting_order,
 )
 from tests.fakes import FixedClock, ScriptedMarketData
+from tests.live_sandbox import LiveSandbox, live_sandbox
 
 
 class Venue(Protocol):
@@ -48,13 +59,18 @@ class Venue(Protocol):
         """Stop answering."""
         ...
 
+    def later(self, seconds: float) -> None:
+        """Let time pass, for the venue and for the exchange."""
+        ...
+
 
 class PaperVenue:
     """The paper exchange on a scripted market."""
 
     def __init__(self) -> None:
         self.market_data = ScriptedMarketData(build_market(), build_book())
-        self.exchange: Exchange = PaperExchange(self.market_data, FixedClock(NOW), delay_s=0.25)
+        self.clock = FixedClock(NOW)
+        self.exchange: Exchange = PaperExchange(self.market_data, self.clock, delay_s=0.25)
 
     def show(self, book: OrderBook) -> None:
         self.market_data.book = book
@@ -62,14 +78,29 @@ class PaperVenue:
     def go_silent(self) -> None:
         self.market_data.book = TransientError("the venue did not answer")
 
+    def later(self, seconds: float) -> None:
+        self.clock.instant += timedelta(seconds=seconds)
 
-VENUES: list[Callable[[], Venue]] = [PaperVenue]
+
+@asynccontextmanager
+async def paper(_: Path) -> AsyncIterator[PaperVenue]:
+    yield PaperVenue()
 
 
-@pytest.fixture(params=VENUES)
-def venue(request: pytest.FixtureRequest) -> Venue:
-    factory: Callable[[], Venue] = request.param
-    return factory()
+def live_on_a_venue_that_shows_all(home: Path) -> AbstractAsyncContextManager[LiveSandbox]:
+    return live_sandbox(home, VenueRules(shows_terminal_orders=True))
+
+
+def live_on_a_venue_that_shows_open_orders(home: Path) -> AbstractAsyncContextManager[LiveSandbox]:
+    return live_sandbox(home, VenueRules(shows_terminal_orders=False))
+
+
+@pytest.fixture(
+    params=[paper, live_on_a_venue_that_shows_all, live_on_a_venue_that_shows_open_orders]
+)
+async def venue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Venue]:
+    async with request.param(tmp_path) as opened:
+        yield opened
 
 
 def prepare(venue: Venue, order: Order) -> PreparedOrder:
@@ -86,9 +117,33 @@ async def submit(venue: Venue, order: Order) -> SubmitResult:
     return result
 
 
-def fill_facts(result: SubmitResult) -> Levels:
+async def fills_of(venue: Venue, order: Order) -> tuple[Fill, ...]:
+    """Submit an order and return its fills: told by the answer, or found by looking."""
+    result = await submit(venue, order)
     assert isinstance(result, Accepted), result
-    return [(str(fill.price.normalize()), str(fill.size.normalize())) for fill in result.fills]
+    if result.fills or result.is_resting:
+        return result.fills
+    return (await venue.exchange.look_up(sent(order, result))).fills
+
+
+def sent(order: Order, result: SubmitResult, **changes: Any) -> OrderRecord:
+    """Return the ledger's record of an order after its answer."""
+    report = report_of(result)
+    return build_record(order, order_id=result.order_id, status=report.status, **changes)
+
+
+async def ending(venue: Venue, record: OrderRecord, report: OrderReport) -> OrderReport:
+    """Look again and again until the order's fate is known."""
+    for _ in range(10):
+        if not report.status.is_open:
+            return report
+        venue.later(60)
+        report = await venue.exchange.look_up(replace(record, status=report.status))
+    raise AssertionError(f"still open after ten minutes: {report}")
+
+
+def facts(fills: tuple[Fill, ...]) -> Levels:
+    return [(str(fill.price.normalize()), str(fill.size.normalize())) for fill in fills]
 
 
 def test_preparing_gives_an_id_and_changes_nothing(venue: Venue) -> None:
@@ -111,13 +166,24 @@ def test_different_orders_have_different_ids(venue: Venue) -> None:
 async def test_market_buy_spends_its_budget_within_its_limit(venue: Venue) -> None:
     """Best level first, never beyond the limit price."""
     venue.show(build_book([("0.49", "9")], [("0.51", "4"), ("0.52", "100"), ("0.54", "9")]))
-    result = await submit(venue, build_order())
-    assert fill_facts(result) == [("0.51", "4"), ("0.52", "5.692307")]
+    fills = await fills_of(venue, build_order())
+    assert sorted(facts(fills)) == [("0.51", "4"), ("0.52", "5.692307")]
+    assert all(fill.status is not FillStatus.FAILED for fill in fills)
+    assert all(fill.fee_usdc > 0 for fill in fills)
+    assert len({(fill.trade_id, fill.leg) for fill in fills}) == 2
+
+
+async def test_market_order_ends_with_the_fills_it_took(venue: Venue) -> None:
+    """Nothing of it is left to wait, and no fill is added later."""
+    order = build_order()
+    result = await submit(venue, order)
     assert isinstance(result, Accepted)
     assert not result.is_resting
-    assert all(fill.status is not FillStatus.FAILED for fill in result.fills)
-    assert all(fill.fee_usdc > 0 for fill in result.fills)
-    assert len({(fill.trade_id, fill.leg) for fill in result.fills}) == 2
+    report = report_of(result)
+    if report.status.is_open:
+        report = await ending(venue, sent(order, result), report)
+    assert report.status is OrderStatus.FILLED
+    assert facts(report.fills) == [("0.51", "9.803921")]
 
 
 @pytest.mark.parametrize("time_in_force", [TimeInForce.FAK, TimeInForce.FOK])
@@ -134,32 +200,35 @@ async def test_fok_that_cannot_be_filled_whole_is_rejected(venue: Venue) -> None
     venue.show(build_book(asks=[("0.51", "5")]))
     fok = build_order(time_in_force=TimeInForce.FOK)
     assert isinstance(await submit(venue, fok), Rejected)
-    assert fill_facts(await submit(venue, build_order())) == [("0.51", "5")]
+    assert facts(await fills_of(venue, build_order())) == [("0.51", "5")]
 
 
 async def test_sale_takes_the_bids(venue: Venue) -> None:
     """A SELL of ten shares into two levels."""
     venue.show(build_book([("0.5", "6"), ("0.49", "100")], [("0.6", "1")]))
     sale = build_order(Side.SELL, limit_price="0.49")
-    assert fill_facts(await submit(venue, sale)) == [("0.5", "6"), ("0.49", "4")]
+    assert sorted(facts(await fills_of(venue, sale))) == [("0.49", "4"), ("0.5", "6")]
 
 
 async def test_order_that_crosses_nothing_rests(venue: Venue) -> None:
     """It is found again, unfilled, as often as one asks."""
-    result = await submit(venue, build_resting_order())
-    assert fill_facts(result) == []
+    order = build_resting_order(limit_price="0.49")
+    result = await submit(venue, order)
     assert isinstance(result, Accepted)
-    assert result.is_resting
-    record = build_record(order_id=result.order_id)
+    assert (result.is_resting, result.fills) == (True, ())
     for _ in range(2):
-        report = await venue.exchange.look_up(record)
+        report = await venue.exchange.look_up(sent(order, result))
         assert (report.status, report.fills) == (OrderStatus.RESTING, ())
 
 
-async def test_resting_order_can_be_cancelled(venue: Venue) -> None:
+@pytest.mark.parametrize("kind", [TimeInForce.GTC, TimeInForce.GTD])
+async def test_resting_order_can_be_cancelled(venue: Venue, kind: TimeInForce) -> None:
     """An order that got nothing ends as unfilled."""
-    result = await submit(venue, build_resting_order())
-    report = await venue.exchange.cancel(build_record(order_id=result.order_id))
+    until = WINDOW.end if kind is TimeInForce.GTD else None
+    order = build_resting_order(limit_price="0.49", time_in_force=kind, expires_at=until)
+    record = sent(order, await submit(venue, order))
+    report = await venue.exchange.cancel(record)
+    report = await ending(venue, record, report)
     assert (report.status, report.fills) == (OrderStatus.UNFILLED, ())
 
 
@@ -168,19 +237,35 @@ async def test_cancelled_order_keeps_what_it_took(venue: Venue) -> None:
     venue.show(build_book([("0.4", "5")], [("0.5", "4"), ("0.6", "9")]))
     order = build_resting_order()
     result = await submit(venue, order)
-    assert fill_facts(result) == [("0.5", "4")]
     venue.show(build_book([("0.4", "5")], [("0.6", "9")]))
-    record = build_record(
-        order, order_id=result.order_id, filled_size=shares(4), filled_cost_usdc=usdc(2)
-    )
+    record = sent(order, result, filled_size=shares(4), filled_cost_usdc=usdc(2))
     report = await venue.exchange.cancel(record)
-    assert report.status is OrderStatus.FILLED
+    assert (await ending(venue, record, report)).status is OrderStatus.FILLED
 
 
-@pytest.mark.parametrize("size", ["4.99", "10.001"])
-async def test_size_that_the_venue_does_not_take_is_rejected(venue: Venue, size: str) -> None:
-    """Below the minimum, or finer than two decimals."""
-    assert isinstance(await submit(venue, build_resting_order(size=size)), Rejected)
+async def test_post_only_order_that_would_match_is_rejected(venue: Venue) -> None:
+    """Makers only; one tick lower it waits."""
+    crossing = build_resting_order(limit_price="0.51", is_post_only=True)
+    assert isinstance(await submit(venue, crossing), Rejected)
+    waiting = build_resting_order(limit_price="0.50", is_post_only=True)
+    assert isinstance(await submit(venue, waiting), Accepted)
+
+
+async def test_size_below_the_minimum_is_rejected(venue: Venue) -> None:
+    """Five shares at least."""
+    assert isinstance(await submit(venue, build_resting_order(size="4.99")), Rejected)
+
+
+async def test_size_that_the_venue_cannot_express_never_trades_more(venue: Venue) -> None:
+    """Finer than two decimals: refused, or rounded down, never up."""
+    venue.show(build_book([("0.40", "9")], [("0.50", "100")]))
+    order = build_resting_order(size="10.009")
+    result = await submit(venue, order)
+    if isinstance(result, Accepted):
+        fills = result.fills or (await venue.exchange.look_up(sent(order, result))).fills
+        assert sum(fill.size for fill in fills) == 10
+    else:
+        assert isinstance(result, Rejected)
 
 
 async def test_silence_never_raises_and_is_never_an_acceptance(venue: Venue) -> None:
@@ -191,7 +276,8 @@ async def test_silence_never_raises_and_is_never_an_acceptance(venue: Venue) -> 
 
 async def test_silence_tells_nothing_about_a_resting_order(venue: Venue) -> None:
     """A look-up that learns nothing raises instead of guessing."""
-    result = await submit(venue, build_resting_order())
+    order = build_resting_order()
+    record = sent(order, await submit(venue, order))
     venue.go_silent()
     with pytest.raises(TransientError):
-        await venue.exchange.look_up(build_record(order_id=result.order_id))
+        await venue.exchange.look_up(record)
