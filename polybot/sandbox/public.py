@@ -33,6 +33,7 @@ class PublicRoutes:
             "/markets/slug/{slug}": self.market_by_slug,
             "/events/slug/{slug}": self.event_by_slug,
             "/markets": self.markets,
+            "/markets/keyset": self.markets_keyset,
             "/time": self.time,
             "/book": self.book,
             "/clob-markets/{condition_id}": self.clob_market,
@@ -70,6 +71,13 @@ class PublicRoutes:
 
     async def markets(self, request: Request) -> Response:
         """Answer ``GET /markets``: open markets unless ``closed=true``, by slug, id or token."""
+        return json_answer(self._markets(request))
+
+    async def markets_keyset(self, request: Request) -> Response:
+        """Answer ``GET /markets/keyset``: the same, in pages of which there is one."""
+        return json_answer({"markets": self._markets(request)})
+
+    def _markets(self, request: Request) -> list[gamma.Json]:
         at_s = self._venue.now_s()
         is_closed = request.query_params.get("closed", "false") == "true"
         finders: dict[str, Callable[[str, int], VenueMarket | None]] = {
@@ -86,9 +94,7 @@ class PublicRoutes:
                     market.is_resolved(at_s - self._venue.gamma_late_s) is is_closed
                 ):
                     found[market.condition_id] = market
-        return json_answer(
-            [gamma.build_market(self._venue, market, at_s) for market in found.values()]
-        )
+        return [gamma.build_market(self._venue, market, at_s) for market in found.values()]
 
     # CLOB ---------------------------------------------------------------------------------------
     async def time(self, request: Request) -> Response:

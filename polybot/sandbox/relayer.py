@@ -53,6 +53,7 @@ class RelayerRoutes:
         return [
             Route("/deployed", self.deployed, methods=["GET"]),
             Route("/v1/account/transactions/params", self.params, methods=["GET"]),
+            Route("/relay-payload", self.params, methods=["GET"]),
             Route("/submit", self.submit, methods=["POST"]),
             Route("/v1/account/transactions/{transaction_id}", self.show, methods=["GET"]),
             Route("/sandbox/redeem", self.redeem, methods=["POST"]),

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polybot.errors import ConfigurationError
+from polybot.sandbox.chain import ChainRoutes
 from polybot.sandbox.control import ControlRoutes
 from polybot.sandbox.cutting import CuttingProtocol
 from polybot.sandbox.exchange.gateway import PrivateGateway
@@ -63,6 +64,7 @@ def create_app(
         *PublicRoutes(venue).routes(),
         *PrivateRoutes(gateway).routes(),
         *RelayerRoutes(gateway.exchange).routes(),
+        *ChainRoutes(gateway.exchange).routes(),
         *control.routes(),
     ]
 

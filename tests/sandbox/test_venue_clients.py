@@ -7,15 +7,33 @@ from typing import Any
 
 import httpx
 import pytest
+from polymarket import SecureClient
+from polymarket._internal import wallet
+from polymarket._internal.environment import (
+    PRODUCTION,
+    PRODUCTION_CONFIG,
+    create_environment,
+    get_environment_config,
+)
+from polymarket.auth import RelayerApiKey
+from polymarket.errors import RequestRejectedError
+from py_clob_client_v2.client import ClobClient
+from py_clob_client_v2.clob_types import (
+    MarketOrderArgsV2,
+    OpenOrderParams,
+    OrderArgsV2,
+    OrderPayload,
+    PartialCreateOrderOptions,
+    TradeParams,
+)
 
 from polybot.domain.markets import Outcome
 from polybot.sandbox.clock import RunningClock, SteppedClock
+from polybot.sandbox.exchange.gateway import PrivateGateway
+from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.listing import VenueMarket
 from polybot.sandbox.venue import SandboxVenue
 from tests.sandbox_server import serve_in_thread
-
-polymarket = pytest.importorskip("polymarket")
-clob_client = pytest.importorskip("py_clob_client_v2")
 
 KEY = "0x" + 64 * "2"
 ADDRESS = "0x1563915e194D8CfBA1943570603F7606A3115508"
@@ -28,8 +46,12 @@ class Served:
     """A venue that real clients reach."""
 
     url: str
-    venue: SandboxVenue
+    gateway: PrivateGateway
     market: VenueMarket
+
+    @property
+    def venue(self) -> SandboxVenue:
+        return self.gateway.exchange.venue
 
     def status(self) -> dict[str, Any]:
         return dict(httpx.get(f"{self.url}/sandbox/status").json())
@@ -51,13 +73,12 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     venue = SandboxVenue(clock=SteppedClock(now_s * 1000), **VERSIONS[request.param])
     market = venue.listing.by_slug(f"btc-updown-15m-{now_s - now_s % 900 + 1800}")
     assert market is not None
-    with serve_in_thread(venue) as url:
-        yield Served(url, venue, market)
+    gateway = PrivateGateway(MatchingExchange(venue))
+    with serve_in_thread(venue, gateway=gateway) as url:
+        yield Served(url, gateway, market)
 
 
-def sdk_client(url: str, wallet: str) -> Any:
-    from polymarket._internal.environment import PRODUCTION_CONFIG, create_environment
-
+def sdk_client(url: str, funder: str) -> Any:
     socket = url.replace("http", "ws")
     config = dataclasses.replace(
         PRODUCTION_CONFIG,
@@ -69,18 +90,18 @@ def sdk_client(url: str, wallet: str) -> Any:
         rtds_ws_url=socket,
         realtime_ws_url=socket,
         sports_ws_url=socket,
+        relayer_poll_frequency_ms=10,
     )
-    return polymarket.SecureClient.create(
-        private_key=KEY, wallet=wallet, environment=create_environment(name="local", config=config)
+    return SecureClient.create(
+        private_key=KEY,
+        wallet=funder,
+        environment=create_environment(name="local", config=config),
+        api_key=RelayerApiKey(key="relayer-key", address=ADDRESS),
     )
 
 
 def wallet_of_type(kind: int) -> str:
     """Return the wallet that the SDK derives for the key, by signature type."""
-    from polymarket._internal.environment import PRODUCTION
-    from polymarket._internal.environment import get_environment_config
-    from polymarket._internal import wallet
-
     config = get_environment_config(PRODUCTION).wallet_derivation
     if kind == 0:
         return ADDRESS
@@ -94,9 +115,9 @@ def wallet_of_type(kind: int) -> str:
 @pytest.mark.parametrize("kind", [0, 1, 2, 3])
 def test_the_unified_sdk_trades(served: Served, kind: int) -> None:
     """Place, list, match, list trades, read balances, cancel; with every signature type."""
-    wallet = wallet_of_type(kind)
-    served.open_account(address=ADDRESS, funder=wallet, signature_type=kind)
-    client = sdk_client(served.url, wallet)
+    funder = wallet_of_type(kind)
+    served.open_account(address=ADDRESS, funder=funder, signature_type=kind)
+    client = sdk_client(served.url, funder)
     up = served.market.up_token_id
     order = client.create_limit_order(
         asset_id=up, price=Decimal("0.02"), size=Decimal(100), side="BUY", post_only=True
@@ -140,10 +161,30 @@ def test_the_unified_sdk_trades(served: Served, kind: int) -> None:
     assert served.status()["audit"]["missing"] == 0
 
 
+@pytest.mark.parametrize("kind", [1, 2, 3])
+def test_the_unified_sdk_redeems_without_gas_and_only_once(served: Served, kind: int) -> None:
+    funder = wallet_of_type(kind)
+    served.open_account(address=ADDRESS, funder=funder, signature_type=kind)
+    client = sdk_client(served.url, funder)
+    accounts, market = served.gateway.exchange.accounts, served.market
+    account = accounts.of_funder(funder)
+    assert account is not None
+    # The wallet splits 40 pUSD into a pair by itself.
+    account.cash -= 40_000_000
+    accounts.collateral += 40_000_000
+    for token_id in (market.up_token_id, market.down_token_id):
+        account.tokens[token_id] = 40_000_000
+    served.advance(3_000)
+    client.redeem_positions(condition_id=market.condition_id).wait()
+    assert (account.cash, sum(account.tokens.values())) == (500_000_000, 0)
+    if market.version == "v1":
+        client.redeem_positions(condition_id=market.condition_id).wait()
+    assert account.cash == 500_000_000
+    assert served.status()["audit"]["missing"] == 0
+
+
 def test_a_session_key_trades_for_its_deposit_wallet_alone(served: Served) -> None:
     """The SDK signs as a session key for a wallet that is not derived from its key."""
-    from polymarket.errors import RequestRejectedError
-
     owner = "0x" + 40 * "9"
     wanted = {"address": owner, "funder": FUNDER, "signature_type": 3}
     served.open_account(**wanted)
@@ -162,8 +203,6 @@ def test_a_session_key_trades_for_its_deposit_wallet_alone(served: Served) -> No
 
 def test_the_unified_sdk_reads_refusals(served: Served) -> None:
     """A batch tells each leg's refusal; a copy is refused as a duplicate."""
-    from polymarket.errors import RequestRejectedError
-
     served.open_account(address=ADDRESS)
     client = sdk_client(served.url, ADDRESS)
     up = served.market.up_token_id
@@ -184,18 +223,9 @@ def test_the_unified_sdk_reads_refusals(served: Served) -> None:
 
 @pytest.mark.parametrize("kind", [0, 1, 2, 3])
 def test_the_second_client_trades(served: Served, kind: int) -> None:
-    from py_clob_client_v2.clob_types import (
-        MarketOrderArgsV2,
-        OpenOrderParams,
-        OrderArgsV2,
-        OrderPayload,
-        PartialCreateOrderOptions,
-        TradeParams,
-    )
-
     funder = ADDRESS if kind == 0 else FUNDER
     served.open_account(address=ADDRESS, funder=funder, signature_type=kind)
-    client = clob_client.ClobClient(
+    client = ClobClient(
         served.url, 137, key=KEY, signature_type=kind, funder=None if kind == 0 else funder
     )
     client.set_api_creds(client.create_or_derive_api_key())

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from polybot.errors import ConfigurationError
+from polybot.sandbox import gamma
 from polybot.sandbox.exchange.gateway import PrivateGateway, VenueRequest
 from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.fault_plan import (
@@ -144,8 +145,6 @@ def test_a_changed_tick_lets_finer_prices_in() -> None:
 
 
 def test_gamma_is_late_to_close() -> None:
-    from polybot.sandbox import gamma
-
     rig = rig_with(PlannedFault(kind="gamma-late", duration_s=500))
     advance(rig.exchange, 1_300)
     venue, market = rig.exchange.venue, rig.trader.market

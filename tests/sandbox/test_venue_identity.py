@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from polybot.adapters.polymarket.wire.markets import parse_clob_market, parse_gamma_market
 from polybot.domain.markets import MarketVersion, MarketWindow
 from polybot.sandbox import clob, gamma
 from polybot.sandbox.exchange import typed_data
@@ -96,8 +97,6 @@ def test_versions_are_mixed_by_their_shares() -> None:
 
 def test_gamma_and_the_clob_describe_a_v2_market_as_the_parsers_want_it() -> None:
     """Gamma shows 31 bytes and an array of positions; the CLOB pads to 32."""
-    from polybot.adapters.polymarket.wire.markets import parse_clob_market, parse_gamma_market
-
     venue = open_exchange(v2_share=1.0).venue
     market = venue.market(SLUG, venue.now_s())
     assert market is not None

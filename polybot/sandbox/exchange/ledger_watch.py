@@ -20,7 +20,7 @@ class Violation:
     """A promise that the trader broke."""
 
     kind: str
-    """``not-durable-first`` or ``second-order-for-decision``."""
+    """``not-durable-first``, ``second-order-for-decision`` or ``ledger-unreadable``."""
     order_id: str
     detail: str
     at_ms: int
@@ -46,7 +46,11 @@ class LedgerWatch:
         for domain in domains:
             order_id = typed_data.order_hash(order, domain)
             first_id = first_id or order_id
-            decision = self._decision_of(order_id)
+            try:
+                decision = self._decision_of(order_id)
+            except sqlite3.OperationalError as error:
+                self._record("ledger-unreadable", first_id, str(error), now_ms)
+                return
             if decision is not None:
                 self._note(decision, order_id, now_ms)
                 return
@@ -80,9 +84,11 @@ class LedgerWatch:
             row = ledger.execute(
                 "SELECT decision_key FROM orders WHERE order_id = ?", (order_id,)
             ).fetchone()
-        except sqlite3.OperationalError:
-            # No table yet, or the file is being made: nothing is durable there.
-            return None
+        except sqlite3.OperationalError as error:
+            # Without a table nothing is durable there; a ledger that stays locked proves nothing.
+            if "no such table" in str(error):
+                return None
+            raise
         finally:
             ledger.close()
         return None if row is None else str(row[0])
