@@ -1,6 +1,7 @@
 """The live adapter on the strict sandbox: wallets, exchanges, the account, lives of fills."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -153,7 +154,8 @@ async def test_resting_order_fills_as_maker_without_a_fee(desk: LiveSandbox) -> 
     report = await desk.exchange.look_up(record(order, result))
     assert report.status is OrderStatus.RESTING
     (fill,) = report.fills
-    assert (fill.liquidity, fill.price, fill.size) == (Liquidity.MAKER, Decimal("0.49"), 4)
+    assert fill.liquidity is Liquidity.MAKER
+    assert (str(fill.price), str(fill.size)) == ("0.49", "4.000000")
     assert fill.fee_usdc == 0
 
 
@@ -198,10 +200,16 @@ async def test_user_socket_tells_of_a_fill(desk: LiveSandbox) -> None:
     assert first == Reconnected(is_first=True)
     order = build_order()
     result = await submit(desk, order)
-    async for event in events:
-        if isinstance(event, TradesSeen):
-            break
-    await events.aclose()
+    told = [event.found.trades async for event in one_match(events)]
     read = await desk.account.trades(after=NOW)
-    assert event.found.trades == read.trades
+    assert told == [read.trades]
     assert {trade.order_id for trade in read.trades} == {result.order_id}
+
+
+async def one_match(events: AsyncGenerator[UserEvent, None]) -> AsyncIterator[TradesSeen]:
+    """Yield the first match that is told, and hang up."""
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, TradesSeen):
+                yield event
+                return
