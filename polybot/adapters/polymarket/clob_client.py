@@ -171,6 +171,15 @@ class ClobClient:
             raise PermanentError(f"{path} answered 404")
         return found
 
+    async def post(self, path: str, body: bytes) -> RawAnswer:
+        """Send an authenticated request that is no order once; the answer's status is not judged.
+
+        Raises:
+            TransientError: No answer arrived.
+            DataError: The answer is too large or its compression broken.
+        """
+        return await self._read("POST", path, await self.credentials(), body=body)
+
     async def post_order(
         self, body: bytes, credentials: ApiCredentials, *, at: datetime
     ) -> RawAnswer | NotSent | NoAnswer:
