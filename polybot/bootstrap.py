@@ -1,6 +1,6 @@
 """The only place that chooses paper, live or sandbox; everything above it takes the ``Bot``."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +17,7 @@ from polybot.adapters.storage.ledger import open_ledger
 from polybot.config import Settings, load_settings
 from polybot.domain.markets import MarketSeries
 from polybot.domain.modes import Mode
+from polybot.domain.venue_account import UserEvent
 from polybot.errors import ConfigurationError
 from polybot.going_live import (
     GatedExchange,
@@ -60,6 +61,8 @@ class Bot:
     exchange: Exchange
     account: VenueAccount | None
     """``None`` on paper, and where a run works on the ledger alone."""
+    user_events: Callable[[], AsyncGenerator[UserEvent, None]] | None
+    """Listens to what happens to the account; ``None`` where there is none."""
     permission: LivePermission
     """Whether this run may send real orders, and what is missing."""
     ledger: Ledger
@@ -162,6 +165,7 @@ async def open_bot(
             market_data=market_data,
             exchange=venue.exchange,
             account=venue.account,
+            user_events=venue.user_events,
             permission=venue.permission,
             ledger=ledger,
             notifier=AppriseNotifier(tuple(url.get_secret_value() for url in settings.alerts.urls)),
@@ -175,6 +179,7 @@ class _Venue:
     exchange: Exchange
     account: VenueAccount | None
     permission: LivePermission
+    user_events: Callable[[], AsyncGenerator[UserEvent, None]] | None = None
 
 
 async def _open_venue(
@@ -220,4 +225,9 @@ async def _open_venue(
         ledger=ledger,
         reconcile_max_age=timedelta(seconds=settings.live.reconcile_max_age_s),
     )
-    return _Venue(exchange=exchange, account=live.account, permission=permission)
+    return _Venue(
+        exchange=exchange,
+        account=live.account,
+        permission=permission,
+        user_events=live.user_events,
+    )

@@ -4,7 +4,7 @@ It does its own arithmetic on integers of 10⁻⁶ and shares no code with the b
 with. Its balances may lag, its answers may be missing, and strangers may use the account.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
@@ -64,6 +64,8 @@ class Venue:
     cancelled: list[str] = field(default_factory=list)
     outages: dict[str, int] = field(default_factory=dict)
     """How many more calls of a method fail."""
+    after_cash: list[Callable[[], object]] = field(default_factory=list)
+    """What happens between telling the cash and the asker's hearing it."""
     asked_after: list[datetime] = field(default_factory=list)
 
     def trade(
@@ -169,7 +171,10 @@ class FakeVenueAccount:
 
     async def cash_usdc(self) -> Usdc:
         self.venue.answer("cash")
-        return Usdc(self.venue.cash)
+        told = Usdc(self.venue.cash)
+        if self.venue.after_cash:
+            self.venue.after_cash.pop()()
+        return told
 
     async def allowances(self) -> dict[str, Decimal]:
         return {}

@@ -174,3 +174,34 @@ class RedeemByHand:
 
 
 RedemptionResult = Redeemed | NothingToRedeem | RedemptionPending | RedeemByHand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnected:
+    """The socket listens (again): whatever happened before is not in it; re-read everything."""
+
+    is_first: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderSeen:
+    """An order of the account was placed, changed or cancelled."""
+
+    order: VenueOrder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradesSeen:
+    """A match with an order of the account, at some stage of its way to the chain."""
+
+    found: VenueTrades
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A frame arrived that says nothing we can rely on: re-read everything."""
+
+    reason: str
+
+
+UserEvent = Reconnected | OrderSeen | TradesSeen | Unreadable

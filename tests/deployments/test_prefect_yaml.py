@@ -41,6 +41,7 @@ def test_the_deployments_are_the_documented_ones() -> None:
         "report/daily",
         "control/by-hand",
         "reconcile/by-hand",
+        "follow/live",
     }
 
 
@@ -85,13 +86,14 @@ def test_the_cadence_is_the_promised_one() -> None:
         "every-minute": ["* * * * *"],
         "daily": ["5 0 * * *"],
         "by-hand": [],
+        "live": ["0 * * * *"],
     }
 
 
 def test_schedule_slugs_are_unique() -> None:
     """Without a slug a redeploy starts a paused schedule again."""
     slugs = [schedule["slug"] for item in DEPLOYMENTS for schedule in item["schedules"]]
-    assert len(slugs) == len(set(slugs)) == 3
+    assert len(slugs) == len(set(slugs)) == 4
 
 
 @EVERY

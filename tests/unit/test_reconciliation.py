@@ -335,6 +335,22 @@ async def test_balances_that_lag_behind_a_fill_are_waited_for(desk: Desk) -> Non
     assert (await desk.reconcile()).verdict is ReconcileVerdict.AGREED
 
 
+async def test_balances_that_lag_behind_a_failure_are_waited_for(desk: Desk) -> None:
+    """The fill is void; the venue still shows its shares and not yet its cash."""
+    desk.clock.instant = NOW + timedelta(seconds=5)
+    order_id = intend(desk.ledger)
+    report(desk.ledger, order_id, status=OrderStatus.UNKNOWN)
+    desk.venue_trade(order_id, status=VenueTradeStatus.MATCHED)
+    await desk.reconcile()
+    cash, shares = desk.venue.cash, dict(desk.venue.shares)
+    desk.venue.advance("t0", VenueTradeStatus.FAILED)
+    desk.venue.cash, desk.venue.shares = cash, shares
+    found = await desk.reconcile()
+    assert len(found.voided_fills) == 1
+    assert found.verdict is ReconcileVerdict.EXPLAINED
+    assert found.transferred_usdc == 0
+
+
 async def test_cash_missing_beyond_what_is_on_its_way_stops_trading_until_judged(
     desk: Desk,
 ) -> None:
@@ -405,6 +421,19 @@ async def test_what_is_booked_meanwhile_is_never_booked_twice(desk: Desk) -> Non
         Decimal("0.00001"), unless_newer_than=version, at=NOW, alert=alert
     )
     assert desk.cash == START + 50
+
+
+async def test_sides_of_two_moments_are_not_compared(desk: Desk) -> None:
+    """Cash was told, then another run booked the deposit that came meanwhile."""
+
+    def deposit_elsewhere() -> None:
+        desk.venue.cash += 50
+        desk.ledger.deposit(Decimal(50), reference="elsewhere", at=NOW)
+
+    desk.venue.after_cash = [deposit_elsewhere]
+    found = await desk.reconcile()
+    assert (found.verdict, found.passes) == (ReconcileVerdict.AGREED, 2)
+    assert [row.cash_change_usdc for row in desk.ledger.trade_log()] == [START, 50]
 
 
 async def test_paper_looks_orders_up_and_says_so(desk: Desk) -> None:

@@ -24,44 +24,19 @@ from polybot.adapters.polymarket.wire.own_trades import own_trades
 from polybot.adapters.polymarket.wire.strict import decode_text, shaped
 from polybot.adapters.web import open_session
 from polybot.domain.markets import ConditionId
-from polybot.domain.venue_account import VenueOrder, VenueTrades
+from polybot.domain.venue_account import (
+    OrderSeen,
+    Reconnected,
+    TradesSeen,
+    Unreadable,
+    UserEvent,
+)
 from polybot.errors import DataError, PermanentError, PolybotError
 
 MAX_FRAME_BYTES: Final = 1 << 20
 # Closes that mean "not you": policy violation, and the venue's own code for it.
 _REFUSED_CODES: Final = frozenset({1008, 4001})
 _CONNECT_TIMEOUT_S: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reconnected:
-    """The socket listens (again): whatever happened before is not in it; re-read everything."""
-
-    is_first: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderSeen:
-    """An order of the account was placed, changed or cancelled."""
-
-    order: VenueOrder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradesSeen:
-    """A match with an order of the account, at some stage of its way to the chain."""
-
-    found: VenueTrades
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
-    """A frame arrived that says nothing we can rely on: re-read everything."""
-
-    reason: str
-
-
-UserEvent = Reconnected | OrderSeen | TradesSeen | Unreadable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
