@@ -1,6 +1,6 @@
 """The live exchange and account, opened with the configured key; loaded in live mode alone."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -8,10 +8,14 @@ from polybot.adapters.clock import SystemClock
 from polybot.adapters.polymarket.account import PolymarketAccount
 from polybot.adapters.polymarket.clob_client import ClobClient
 from polybot.adapters.polymarket.exchange import PolymarketExchange
+from polybot.adapters.polymarket.keccak import parse_address
 from polybot.adapters.polymarket.order_fields import TradingAccount
+from polybot.adapters.polymarket.sdk import RelayerKey, SdkHosts, SdkRedeemer
 from polybot.adapters.polymarket.signing import OrderSigner
+from polybot.adapters.polymarket.user_stream import UserStream
 from polybot.adapters.polymarket.venue_memory import VenueMemory
 from polybot.config import Settings
+from polybot.domain.venue_account import UserEvent
 from polybot.ports import Clock, Exchange, MarketData, VenueAccount
 from polybot.trading_key import load_signer, trading_account
 
@@ -22,6 +26,8 @@ class LiveVenue:
 
     exchange: Exchange
     account: VenueAccount
+    user_events: Callable[[], AsyncGenerator[UserEvent, None]]
+    """Listens to the user socket, from each call on."""
     key_address: str
 
 
@@ -46,7 +52,12 @@ async def open_live_venue(
                 clock=clock,
                 memory=VenueMemory(settings.home / "venue"),
             ),
-            account=PolymarketAccount(client, account),
+            account=PolymarketAccount(
+                client, account, redeemer=_redeemer(settings, client, signer, account)
+            ),
+            user_events=UserStream(
+                settings.hosts.user_socket_url, client, funder=account.funder
+            ).events,
             key_address=signer.address,
         )
 
@@ -67,4 +78,26 @@ def _client(settings: Settings, signer: OrderSigner, clock: Clock) -> ClobClient
         clock=clock,
         timeout_s=settings.venue.timeout_s,
         order_timeout_s=settings.live.order_timeout_s,
+    )
+
+
+def _redeemer(
+    settings: Settings, client: ClobClient, signer: OrderSigner, account: TradingAccount
+) -> SdkRedeemer:
+    hosts, live = settings.hosts, settings.live
+    relayer_key = None
+    if live.relayer_key is not None and live.relayer_address is not None:
+        relayer_key = RelayerKey(key=live.relayer_key, address=parse_address(live.relayer_address))
+    return SdkRedeemer(
+        client,
+        signer,
+        account,
+        SdkHosts(
+            clob_url=hosts.clob_url,
+            gamma_url=hosts.gamma_url,
+            data_url=hosts.data_url,
+            relayer_url=hosts.relayer_url,
+            rpc_url=hosts.rpc_url,
+        ),
+        relayer_key=relayer_key,
     )

@@ -37,14 +37,21 @@ async def _ask_venue(examination: Examination) -> list[Finding]:
         asked = [
             _reach(web, "market discovery", f"{hosts.gamma_url}/markets?limit=1"),
             _clock(web, examination),
-            _reach(web, "market data", f"{hosts.data_url}/"),
+            _reach(web, "market data", f"{hosts.data_url}/v2/status"),
         ]
         if hosts.geoblock_url is not None:
             asked.append(_borders(web, hosts.geoblock_url, is_live=examination.is_live))
         if examination.is_live:
-            asked.append(_reach(web, "relayer", f"{hosts.relayer_url}/"))
+            asked.append(_reach(web, "relayer", _wallet_question(examination)))
             asked.append(_socket(hosts.user_socket_url, settings.venue.timeout_s))
         return [*await asyncio.gather(*asked), *await _markets(examination)]
+
+
+def _wallet_question(examination: Examination) -> str:
+    """Return the relayer's question whether a wallet exists: public, and about ours where known."""
+    account = examination.account
+    wallet = "0x" + "0" * 39 + "1" if account is None else account.funder
+    return f"{examination.session.settings.hosts.relayer_url}/deployed?address={wallet}"
 
 
 async def _reach(web: "WebClient", name: str, url: str) -> Finding:

@@ -222,6 +222,10 @@ class VenueSettings(Section):
         "https://relayer-v2.polymarket.com",
         description="Sends redemptions of contract wallets without gas, live mode [URL].",
     )
+    rpc_url: BaseUrl | None = Field(
+        None,
+        description="Polygon node for redeeming; default: the official client's choice [URL].",
+    )
     geoblock_url: BaseUrl = Field(
         "https://polymarket.com/api/geoblock",
         description="Tells whether the venue takes orders from here; the doctor asks [URL].",

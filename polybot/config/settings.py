@@ -44,6 +44,8 @@ class Hosts:
     data_url: str
     user_socket_url: str
     relayer_url: str
+    rpc_url: str | None
+    """``None``: the official client's own choice."""
     geoblock_url: str | None
     """``None``: nobody asks, a sandbox has no borders."""
     prices_base_url: str | None
@@ -141,6 +143,7 @@ class Settings(BaseSettings):
                 data_url=url,
                 user_socket_url=f"ws{url.removeprefix('http')}/ws/user",
                 relayer_url=url,
+                rpc_url=url,
                 geoblock_url=None,
                 prices_base_url=url,
             )
@@ -150,6 +153,7 @@ class Settings(BaseSettings):
             data_url=self.venue.data_url,
             user_socket_url=self.venue.user_socket_url,
             relayer_url=self.venue.relayer_url,
+            rpc_url=self.venue.rpc_url,
             geoblock_url=self.venue.geoblock_url,
             prices_base_url=self.prices.base_url,
         )
