@@ -1,5 +1,6 @@
 """A venue on this machine: the real protocols, a virtual clock, seeded or recorded prices.
 
-What it answers is a function of (seed or recording, virtual instant) alone: no timer, no request
-and no restart changes an answer. It keeps no orders; it imports no adapter.
+What the public half answers is a function of (seed or recording, virtual instant) and of the
+orders that were sent; what the private half answers depends on the order of requests as well. No
+timer changes an answer. It keeps orders in memory alone, and imports no adapter.
 """

@@ -100,3 +100,20 @@ def test_start_up_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
     )
     assert run.stdout.strip() == "[] []"
+
+
+def test_faults_and_the_watched_ledger_are_named_on_the_command_line(tmp_path: Path) -> None:
+    faults, ledger = tmp_path / "faults.yaml", tmp_path / "ledger.db"
+    faults.write_text("faults: [{kind: html, route: GET /version, status: 502}]")
+    options = ("--faults", str(faults), "--watch-ledger", str(ledger), "--v2-share", "1")
+    with _started(*options) as (_, url), httpx.Client(base_url=url, trust_env=False) as http:
+        assert [http.get("/version").status_code for _ in range(2)] == [502, 200]
+        status = http.get("/sandbox/status").json()
+    assert status["planned_faults"]["fired"] == {"html": 1}
+    assert status["ledger"] == {"path": str(ledger), "looked": 0, "violations": []}
+    faults.write_text("faults: [{kind: surprise}]")
+    refused = subprocess.run(
+        [*COMMAND, *options], check=False, capture_output=True, text=True, timeout=30
+    )
+    assert refused.returncode == 1
+    assert "faults.yaml" in refused.stderr

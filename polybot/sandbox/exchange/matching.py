@@ -43,6 +43,8 @@ class MatchingExchange:
         self.events = UserEvents()
         self.timeline = Timeline()
         self.orders: dict[str, VenueOrder] = {}
+        """Every order ever taken, by id."""
+        self._open: dict[str, VenueOrder] = {}
         self.quotes = GeneratedQuotes(venue)
         self.resting = RestingOrders()
         venue.depth = OpenBook(self.quotes, self.resting)
@@ -203,7 +205,7 @@ class MatchingExchange:
 
     def open_orders(self, owner: str) -> list[VenueOrder]:
         """Return an API key's open orders, oldest first."""
-        return [one for one in self.orders.values() if one.owner == owner and not one.state.is_over]
+        return [one for one in self._alive() if one.owner == owner]
 
     def close(self, order: VenueOrder, now_ms: int, status: str) -> None:
         """End an open order, whoever wants it."""
@@ -214,7 +216,7 @@ class MatchingExchange:
     # Accounts -----------------------------------------------------------------------------------
     def held(self, account: Account, *, token_id: str = "") -> int:
         """Return what open orders of an account keep back: cash, or shares of one token."""
-        orders = (one for one in self.orders.values() if one.account is account)
+        orders = (one for one in self._alive() if one.account is account)
         if not token_id:
             return sum(order.held_cash for order in orders)
         return sum(order.held_tokens for order in orders if order.token_id == token_id)
@@ -234,6 +236,12 @@ class MatchingExchange:
 
     def _fate(self, trade: Trade) -> str:
         return self.fate_of(trade)
+
+    def _alive(self) -> list[VenueOrder]:
+        """Return the orders that are open, and forget those that are not any more."""
+        for order_id in [key for key, one in self._open.items() if one.state.is_over]:
+            del self._open[order_id]
+        return list(self._open.values())
 
     # Inside -------------------------------------------------------------------------------------
     def _market_of(self, token_id: str, now_ms: int) -> VenueMarket:
@@ -290,6 +298,7 @@ class MatchingExchange:
 
     def _keep(self, order: VenueOrder, now_ms: int) -> None:
         self.orders[order.order_id] = order
+        self._open[order.order_id] = order
         self._tell_order(order, "PLACEMENT", now_ms)
 
     def _answer(self, order: VenueOrder, trades: list[Trade]) -> views.Json:
