@@ -1,6 +1,7 @@
 """Submitting live orders: at most one POST in every case, and every answer has its meaning."""
 
 import json
+import traceback
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from polybot.domain.orders import (
     TimeInForce,
     Unknown,
 )
-from polybot.errors import DataError
+from polybot.errors import DataError, PolybotError
 from tests.builders import NOW, build_order, build_resting_order
 from tests.live_desk import CREDENTIALS, LiveDesk, accepts, live_desk, record_of
 from tests.scripted_server import Answer, body, cut_off, hang_up, silence
@@ -394,3 +395,17 @@ async def test_home_that_cannot_be_written_sends_nothing(tmp_path: Path) -> None
         assert isinstance(result, Rejected)
         assert "cannot be written" in result.reason
         assert desk.posts == 0
+
+
+@pytest.mark.parametrize("answer", [hang_up(), cut_off(b"{"), body(b"", status=500), says(401, "")])
+async def test_no_traceback_shows_credentials(desk: LiveDesk, answer: Answer) -> None:
+    """With the local variables of every frame, as error pages print them."""
+    await desk.exchange.warm()
+    desk.server.on("/data/orders", answer)
+    with pytest.raises(PolybotError) as failed:
+        await desk.account.open_orders()
+    shown = "".join(
+        traceback.TracebackException.from_exception(failed.value, capture_locals=True).format()
+    )
+    assert CREDENTIALS["secret"] not in shown
+    assert CREDENTIALS["passphrase"] not in shown

@@ -10,14 +10,15 @@ github.com/Polymarket/py-clob-client-v2/issues/40 (credentials refused until the
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aiohttp
 import msgspec
 from pydantic import SecretStr
 
+from polybot.adapters.logs import hide
 from polybot.adapters.polymarket.auth import ApiCredentials, login_headers
 from polybot.adapters.polymarket.signing import OrderSigner
 from polybot.adapters.polymarket.wire.strict import decode
@@ -36,6 +37,10 @@ class _CredentialsWire(msgspec.Struct, rename="camel"):
     secret: str
     passphrase: str
 
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "_CredentialsWire(<redacted>)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawAnswer:
@@ -43,7 +48,8 @@ class RawAnswer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
+    """Not shown: the login's holds secrets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,15 +198,18 @@ class ClobClient:
         """
         path = "/order"
         timestamp_s = int(at.timestamp())
-        headers = credentials.headers(
-            self._signer.address, timestamp_s=timestamp_s, method="POST", path=path, body=body
-        )
+
+        def signed() -> dict[str, str]:
+            return credentials.headers(
+                self._signer.address, timestamp_s=timestamp_s, method="POST", path=path, body=body
+            )
+
         try:
             # aiohttp repeats idempotent methods on broken connections; POST is not one of them.
             async with self._open().post(
                 f"{self._url}{path}",
                 data=body,
-                headers={**headers, **_JSON},
+                headers={**signed(), **_JSON},
                 timeout=self._order_timeout,
                 allow_redirects=False,
             ) as response:
@@ -233,18 +242,23 @@ class ClobClient:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
     ) -> RawAnswer:
-        if credentials is not None:
-            timestamp_s = int((await self._clock.now()).timestamp())
-            headers = credentials.headers(
+        timestamp_s = int((await self._clock.now()).timestamp()) if credentials else 0
+
+        def signed() -> Mapping[str, str]:
+            # Never bound to a name: tracebacks with local variables would print the passphrase.
+            if credentials is None:
+                return headers or {}
+            return credentials.headers(
                 self._signer.address, timestamp_s=timestamp_s, method=method, path=path, body=body
             )
+
         try:
             async with self._open().request(
                 method,
                 f"{self._url}{path}",
                 params=params,
                 data=body or None,
-                headers={**(headers or {}), **(_JSON if body else {})},
+                headers={**signed(), **(_JSON if body else {})},
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
@@ -253,10 +267,11 @@ class ClobClient:
                     headers=dict(response.headers),
                     body=await response.read(),
                 )
-        except TimeoutError as error:
-            raise TransientError(f"{path} did not answer in time") from error
+        # Not chained: the library's own frames hold the request's headers.
+        except TimeoutError:
+            raise TransientError(f"{path} did not answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise TransientError(f"{path} could not be reached: {type(error).__name__}") from error
+            raise TransientError(f"{path} could not be reached: {type(error).__name__}") from None
         if credentials is not None and answer.status < 300:
             self._is_renewed = False
         return answer
@@ -271,7 +286,7 @@ class ClobClient:
         if answer.status == 401:
             raise PermanentError("the venue refuses the key's signature: check key and clock")
         raise_for_status(answer.status, answer.headers, place="the login")
-        return _credentials(answer.body)
+        return _credentials(answer)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -286,12 +301,13 @@ class ClobClient:
         return answer.body
 
 
-def _credentials(body: bytes) -> ApiCredentials:
+def _credentials(answer: RawAnswer) -> ApiCredentials:
     try:
-        wire: Any = decode(body, _CredentialsWire, reason="login-malformed")
+        wire = decode(answer.body, _CredentialsWire, reason="login-malformed")
     except DataError:
         # Its message may quote the answer, which holds secrets.
         raise DataError("the login's answer is malformed", reason="login-malformed") from None
+    hide((wire.secret, wire.passphrase))
     return ApiCredentials(
         key_id=wire.api_key,
         secret=SecretStr(wire.secret),

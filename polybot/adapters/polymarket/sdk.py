@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
+from polybot.adapters.polymarket.auth import ApiCredentials
 from polybot.adapters.polymarket.clob_client import ClobClient
 from polybot.adapters.polymarket.contracts import is_position_id
 from polybot.adapters.polymarket.keccak import Address, keccak256
@@ -120,31 +121,32 @@ class SdkRedeemer:
         from polymarket import errors  # noqa: PLC0415 - two seconds, and only here
 
         transaction_id = ""
+        # Errors are not chained: the client's own frames hold credentials.
         try:
             async with self._opened() as sdk:
                 handle = await self._send(sdk, condition_id, held)
                 transaction_id = handle.transaction_id or handle.transaction_hash or ""
                 outcome = await asyncio.wait_for(handle.wait(), self._wait_s)
-        except errors.TransactionFailedError as error:
-            raise TransientError(f"redeeming {condition_id} failed on chain") from error
+        except errors.TransactionFailedError:
+            raise TransientError(f"redeeming {condition_id} failed on chain") from None
         except (errors.TransportError, errors.TimeoutError, TimeoutError) as error:
             # Whether it was sent is not always known; a second one for the same shares is void.
             reason = f"no answer in time: {type(error).__name__}"
             return RedemptionPending(transaction_id=transaction_id, reason=reason)
         except errors.RateLimitError as error:
             wait_s = min(max(error.retry_after or 60.0, 0.0), 60.0)
-            raise RateLimitedError("the relayer asks for rest", retry_after=wait_s) from error
+            raise RateLimitedError("the relayer asks for rest", retry_after=wait_s) from None
         except errors.RequestRejectedError as error:
-            raise _refusal(error.status) from error
+            raise _refusal(error.status) from None
         except errors.UserInputError as error:
             if "no balance to redeem" in str(error):
                 return NothingToRedeem(reason="the wallet holds no shares of the market")
-            raise PermanentError(f"redeeming {condition_id} is not possible here") from error
+            raise PermanentError(f"redeeming {condition_id} is not possible here") from None
         except errors.PolymarketError as error:
             if transaction_id:
                 reason = f"its outcome is not known: {type(error).__name__}"
                 return RedemptionPending(transaction_id=transaction_id, reason=reason)
-            raise TransientError(f"redeeming {condition_id}: {type(error).__name__}") from error
+            raise TransientError(f"redeeming {condition_id}: {type(error).__name__}") from None
         return Redeemed(transaction_hash=outcome.transaction_hash)
 
     async def missing_approvals(self) -> tuple[str, ...]:
@@ -159,7 +161,7 @@ class SdkRedeemer:
             async with self._opened() as sdk:
                 state = await sdk.get_trading_approvals_state()
         except errors.PolymarketError as error:
-            raise TransientError(f"approvals could not be read: {type(error).__name__}") from error
+            raise TransientError(f"approvals could not be read: {type(error).__name__}") from None
         return (
             *(f"{one.spender} may not move {one.token_address}" for one in state.missing.erc20),
             *(f"{one.operator} may not move {one.token_address}" for one in state.missing.erc1155),
@@ -190,9 +192,8 @@ class SdkRedeemer:
         from polymarket import AsyncSecureClient  # noqa: PLC0415 - two seconds, and only here
         from polymarket._internal.environment import get_environment_config  # noqa: PLC0415
         from polymarket.auth import RelayerApiKey  # noqa: PLC0415
-        from polymarket.models.clob import ApiKeyCreds  # noqa: PLC0415
 
-        login = (await self._client.credentials()).socket_login()
+        credentials = await self._client.credentials()
         environment = environment_of(self._hosts)
         key = self._relayer_key
         signer: Any = _Account(self._signer)
@@ -204,9 +205,7 @@ class SdkRedeemer:
             signer_type="OWNER",
             environment=environment,
             config=get_environment_config(environment),
-            credentials=ApiKeyCreds(
-                key=login["apiKey"], secret=login["secret"], passphrase=login["passphrase"]
-            ),
+            credentials=_sdk_credentials(credentials),
             api_key=None
             if key is None
             else RelayerApiKey(key=key.key.get_secret_value(), address=key.address),
@@ -235,6 +234,12 @@ def environment_of(hosts: SdkHosts) -> "Environment":
         rpc_url=hosts.rpc_url or PRODUCTION_CONFIG.rpc_url,
     )
     return create_environment(name="polybot", config=config)
+
+
+def _sdk_credentials(credentials: ApiCredentials) -> Any:
+    from polymarket.models.clob import ApiKeyCreds  # noqa: PLC0415 - two seconds, and only here
+
+    return ApiKeyCreds.model_validate(credentials.socket_login())
 
 
 class _Account:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from polybot.adapters.polymarket.auth import ApiCredentials
 from polybot.adapters.polymarket.clob_client import ClobClient
 from polybot.adapters.polymarket.wire.orders import MALFORMED, OrderWire, venue_order
 from polybot.adapters.polymarket.wire.own_trades import own_trades
@@ -110,10 +111,8 @@ class UserStream:
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             socket = await session.ws_connect(self._url, max_msg_size=MAX_FRAME_BYTES)
         async with socket:
-            # The only frame that carries the secrets; it is not logged anywhere.
-            login = {"type": "user", "auth": credentials.socket_login()}
-            markets = {"markets": list(self._condition_ids)} if self._condition_ids else {}
-            await socket.send_str(json.dumps({**login, **markets}))
+            # The only frame that carries the secrets; it is never bound to a name.
+            await socket.send_str(self._subscription(credentials))
             pinger = asyncio.create_task(self._ping(socket))
             try:
                 is_heard = False
@@ -129,6 +128,10 @@ class UserStream:
                 pinger.cancel()
             if socket.close_code in _REFUSED_CODES and not self._client.refuse(credentials):
                 raise PermanentError("the user socket refused the API credentials twice")
+
+    def _subscription(self, credentials: ApiCredentials) -> str:
+        markets = {"markets": list(self._condition_ids)} if self._condition_ids else {}
+        return json.dumps({"type": "user", "auth": credentials.socket_login(), **markets})
 
     def _connected(self) -> Reconnected:
         event = Reconnected(is_first=self._is_first)
