@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
@@ -32,6 +32,7 @@ from polybot.adapters.storage.columns import (
     utc_day,
 )
 from polybot.adapters.storage.engine import Database
+from polybot.adapters.storage.statements import Statement, parameter, parameters
 from polybot.adapters.storage.tables import ACCOUNT, DAYS, FILLS, MOVEMENTS, ORDERS, POSITIONS
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.markets import ConditionId, Outcome
@@ -42,6 +43,37 @@ from polybot.domain.orders import FillStatus, Liquidity, OrderStatus, Side
 OPEN_STATUSES = tuple(status for status in OrderStatus if status.is_open)
 # An intent whose answer was not recorded may have reached the venue: its fate is not known.
 _FATE_UNKNOWN = (OrderStatus.SENDING, OrderStatus.UNKNOWN)
+
+_TOTALS: Final = (
+    "cash", "reserved", "position_cost", "position_value", "realised", "fees", "deposits",
+    "high_water",
+)  # fmt: skip
+_COUNTERS: Final = ("opening_equity", "trade_count", "realised", "fees")
+_LOAD_ACCOUNT: Final = Statement(select(ACCOUNT))
+_LOAD_DAY: Final = Statement(select(DAYS).where(DAYS.c.day == parameter("day")))
+_SAVE_ACCOUNT: Final = Statement(update(ACCOUNT).values(parameters((*_TOTALS, "day"))))
+_OPEN_DAY: Final = Statement(insert(DAYS).values(parameters(("day", *_COUNTERS))))
+_SAVE_DAY: Final = Statement(
+    update(DAYS).where(DAYS.c.day == parameter("of_day")).values(parameters(_COUNTERS))
+)
+_UNKNOWN_MARKETS: Final = Statement(
+    select(ORDERS.c.condition_id).where(ORDERS.c.status.in_(_FATE_UNKNOWN)).distinct()
+)
+_POSITIONS_IN: Final = Statement(
+    select(POSITIONS.c.outcome, POSITIONS.c.size, POSITIONS.c.cost).where(
+        POSITIONS.c.condition_id == parameter("condition_id")
+    )
+)
+_OPEN_ORDERS_IN: Final = Statement(
+    select(
+        ORDERS.c.side,
+        ORDERS.c.outcome,
+        func.sum(ORDERS.c.reserved).label("reserved"),
+        func.sum(ORDERS.c.size - ORDERS.c.filled_size).label("unfilled"),
+    )
+    .where(ORDERS.c.condition_id == parameter("condition_id"), ORDERS.c.status.in_(OPEN_STATUSES))
+    .group_by(ORDERS.c.side, ORDERS.c.outcome)
+)
 
 
 class MovementKind(StrEnum):
@@ -149,30 +181,13 @@ class Books:
         """Write the totals and the day back."""
         self.account = raise_high_water(self.account)
         number = day_number(self.day.day)
-        self.connection.execute(
-            update(ACCOUNT),
-            {
-                "cash": self.account.cash,
-                "reserved": self.account.reserved,
-                "position_cost": self.account.position_cost,
-                "position_value": self.account.position_value,
-                "realised": self.account.realised,
-                "fees": self.account.fees,
-                "deposits": self.account.deposits,
-                "high_water": self.account.high_water,
-                "day": number,
-            },
-        )
-        counters = {
-            "opening_equity": self.day.opening_equity,
-            "trade_count": self.day.trade_count,
-            "realised": self.day.realised,
-            "fees": self.day.fees,
-        }
+        totals = {name: getattr(self.account, name) for name in _TOTALS}
+        _SAVE_ACCOUNT.change(self.connection, {**totals, "day": number})
+        counters = {name: getattr(self.day, name) for name in _COUNTERS}
         if self._is_new_day:
-            self.connection.execute(insert(DAYS), dict(day=number, **counters))
+            _OPEN_DAY.change(self.connection, {**counters, "day": number})
         else:
-            self.connection.execute(update(DAYS).where(DAYS.c.day == number).values(**counters))
+            _SAVE_DAY.change(self.connection, {**counters, "of_day": number})
 
     def _insert(self, movement: Movement) -> None:
         change = movement.change
@@ -215,41 +230,21 @@ class Store:
 
 def load_account(connection: Connection) -> tuple[AccountBooks, DayBooks | None, TradingState]:
     """Read the running totals, the current day and the trading state."""
-    row = connection.execute(select(ACCOUNT)).mappings().one()
-    account = AccountBooks(
-        cash=row["cash"],
-        reserved=row["reserved"],
-        position_cost=row["position_cost"],
-        position_value=row["position_value"],
-        realised=row["realised"],
-        fees=row["fees"],
-        deposits=row["deposits"],
-        high_water=row["high_water"],
-    )
+    (row,) = _LOAD_ACCOUNT.rows(connection)
+    account = AccountBooks(**{name: row[name] for name in _TOTALS})
     state = TradingState(row["trading_state"])
     if row["day"] is None:
         return account, None, state
-    day = connection.execute(select(DAYS).where(DAYS.c.day == row["day"])).mappings().one()
-    return (
-        account,
-        DayBooks(
-            day=day_of_number(day["day"]),
-            opening_equity=day["opening_equity"],
-            trade_count=day["trade_count"],
-            realised=day["realised"],
-            fees=day["fees"],
-        ),
-        state,
-    )
+    (day,) = _LOAD_DAY.rows(connection, {"day": row["day"]})
+    counters = {name: day[name] for name in _COUNTERS}
+    return account, DayBooks(day=day_of_number(day["day"]), **counters), state
 
 
 def account_totals(
     connection: Connection, account: AccountBooks, day: DayBooks, state: TradingState
 ) -> AccountTotals:
     """Return the totals as the rest of the program sees them."""
-    unknown = connection.execute(
-        select(ORDERS.c.condition_id).where(ORDERS.c.status.in_(_FATE_UNKNOWN)).distinct()
-    ).scalars()
+    unknown = (row["condition_id"] for row in _UNKNOWN_MARKETS.rows(connection))
     return AccountTotals(
         cash_usdc=usdc_of(account.cash),
         reserved_usdc=usdc_of(account.reserved),
@@ -271,31 +266,18 @@ def account_totals(
 
 def exposure_of(connection: Connection, condition_id: str) -> MarketExposure:
     """Return what is at risk in one market: its positions and its open orders."""
-    positions = connection.execute(
-        select(POSITIONS.c.outcome, POSITIONS.c.size, POSITIONS.c.cost).where(
-            POSITIONS.c.condition_id == condition_id
-        )
-    ).all()
-    orders = connection.execute(
-        select(
-            ORDERS.c.side,
-            ORDERS.c.outcome,
-            func.sum(ORDERS.c.reserved),
-            func.sum(ORDERS.c.size - ORDERS.c.filled_size),
-        )
-        .where(ORDERS.c.condition_id == condition_id, ORDERS.c.status.in_(OPEN_STATUSES))
-        .group_by(ORDERS.c.side, ORDERS.c.outcome)
-    ).all()
+    positions = _POSITIONS_IN.rows(connection, {"condition_id": condition_id})
+    orders = _OPEN_ORDERS_IN.rows(connection, {"condition_id": condition_id})
     held = dict.fromkeys(Outcome, Shares(shares_of(0)))
-    for outcome, size, _cost in positions:
-        held[Outcome(outcome)] = shares_of(max(size, 0))
+    for row in positions:
+        held[Outcome(row["outcome"])] = shares_of(max(row["size"], 0))
     selling = dict.fromkeys(Outcome, Shares(shares_of(0)))
-    for side, outcome, _reserved, left in orders:
-        if side == Side.SELL:
-            selling[Outcome(outcome)] = shares_of(max(int(left), 0))
+    for row in orders:
+        if row["side"] == Side.SELL:
+            selling[Outcome(row["outcome"])] = shares_of(max(int(row["unfilled"]), 0))
     return MarketExposure(
-        reserved_usdc=usdc_of(sum(int(reserved) for _, _, reserved, _ in orders)),
-        position_cost_usdc=usdc_of(sum(cost for _, _, cost in positions)),
+        reserved_usdc=usdc_of(sum(int(row["reserved"]) for row in orders)),
+        position_cost_usdc=usdc_of(sum(row["cost"] for row in positions)),
         held=held,
         selling=selling,
     )

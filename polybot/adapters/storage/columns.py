@@ -19,6 +19,7 @@ from polybot.domain.money import (
     to_micro,
 )
 
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -91,7 +92,8 @@ def clean_text(text: str) -> str:
 
 def json_text(value: object) -> str:
     """Return compact JSON."""
-    return clean_text(json.dumps(value, separators=(",", ":"), ensure_ascii=True))
+    # Escaped, so it is ASCII without NUL: there is nothing to clean.
+    return _JSON.encode(value)
 
 
 def json_of(text: str) -> Any:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
@@ -17,12 +17,35 @@ from polybot.adapters.storage.columns import (
     micros_at,
 )
 from polybot.adapters.storage.outbox import insert_alert
+from polybot.adapters.storage.statements import Statement, Values, parameter, parameters
 from polybot.adapters.storage.tables import DECISIONS, MARKETS
 from polybot.domain.alerts import Alert
 from polybot.domain.decisions import BookSummary, Decision, Verdict
 from polybot.domain.markets import ConditionId, Market, MarketWindow, Outcome
 from polybot.domain.orders import DecisionKey, OrderId, RiskCheck
 from polybot.domain.signals import Direction
+
+_BY_KEY: Final = Statement(select(DECISIONS).where(DECISIONS.c.key == parameter("key")))
+_VERDICT: Final = Statement(select(DECISIONS.c.verdict).where(DECISIONS.c.key == parameter("key")))
+# The key tells strategy and window: they stay, and so do the indexes over them.
+_REPLACE_PENDING: Final = Statement(
+    update(DECISIONS)
+    .where(DECISIONS.c.key == parameter("of_key"), DECISIONS.c.verdict == Verdict.PENDING)
+    .values(
+        parameters(
+            column.name
+            for column in DECISIONS.columns
+            if column.name not in ("id", "key", "strategy", "slug", "window_start_s")
+        )
+    )
+)
+_MARKET_FACTS: Final = ("question", "up_token_id", "down_token_id", "fee_rate", "fee_exponent")
+# A market never changes its window.
+_RENEW_MARKET: Final = Statement(
+    update(MARKETS)
+    .where(MARKETS.c.condition_id == parameter("of_condition_id"))
+    .values(parameters(_MARKET_FACTS))
+)
 
 
 class DecisionStore(Store):
@@ -90,20 +113,20 @@ class DecisionStore(Store):
 
 def load_decision(connection: Connection, key: str) -> Decision | None:
     """Return the decision with a key, inside a transaction."""
-    row = (
-        connection.execute(select(DECISIONS).where(DECISIONS.c.key == key)).mappings().one_or_none()
-    )
-    return None if row is None else decision_of(row)
+    found = _BY_KEY.rows(connection, {"key": key})
+    return decision_of(found[0]) if found else None
+
+
+def load_verdict(connection: Connection, key: str) -> Verdict | None:
+    """Return how far the decision with a key is; ``None`` where nobody claimed it."""
+    found = _VERDICT.rows(connection, {"key": key})
+    return Verdict(found[0]["verdict"]) if found else None
 
 
 def replace_pending(connection: Connection, decision: Decision) -> bool:
     """Replace a PENDING decision; ``False`` where none is pending under the key."""
-    result = connection.execute(
-        update(DECISIONS)
-        .where(DECISIONS.c.key == decision.key, DECISIONS.c.verdict == Verdict.PENDING)
-        .values(**_columns_of(decision))
-    )
-    return result.rowcount == 1
+    values = {**_columns_of(decision), "of_key": decision.key}
+    return _REPLACE_PENDING.change(connection, values) == 1
 
 
 def place_decision(connection: Connection, decision: Decision, order_id: OrderId) -> bool:
@@ -114,19 +137,23 @@ def place_decision(connection: Connection, decision: Decision, order_id: OrderId
 def remember_market(connection: Connection, market: Market) -> None:
     """Keep what settling and explaining needs once the venue has delisted the market."""
     values = {
-        "slug": market.slug,
-        "window_start_s": market.window.start_s,
         "question": clean_text(market.question),
         "up_token_id": market.token_ids[Outcome.UP],
         "down_token_id": market.token_ids[Outcome.DOWN],
         "fee_rate": decimal_text(market.fees.rate),
         "fee_exponent": market.fees.exponent,
     }
-    known = connection.execute(
-        update(MARKETS).where(MARKETS.c.condition_id == market.condition_id).values(**values)
+    if _RENEW_MARKET.change(connection, {**values, "of_condition_id": market.condition_id}):
+        return
+    connection.execute(
+        insert(MARKETS),
+        {
+            **values,
+            "condition_id": market.condition_id,
+            "slug": market.slug,
+            "window_start_s": market.window.start_s,
+        },
     )
-    if known.rowcount == 0:
-        connection.execute(insert(MARKETS), dict(condition_id=market.condition_id, **values))
 
 
 def _remember_window(connection: Connection, decision: Decision) -> None:
@@ -181,7 +208,7 @@ def _columns_of(decision: Decision) -> dict[str, Any]:
     }
 
 
-def decision_of(row: RowMapping) -> Decision:
+def decision_of(row: RowMapping | Values) -> Decision:
     """Return the decision of a row."""
     return Decision(
         key=DecisionKey(row["key"]),

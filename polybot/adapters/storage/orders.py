@@ -27,9 +27,10 @@ from polybot.adapters.storage.columns import (
     shares_of,
     usdc_of,
 )
-from polybot.adapters.storage.decisions import load_decision, place_decision, remember_market
+from polybot.adapters.storage.decisions import load_verdict, place_decision, remember_market
 from polybot.adapters.storage.fills import book_new_fill, fill_of, find_fill, update_known_fill
 from polybot.adapters.storage.outbox import insert_alert
+from polybot.adapters.storage.statements import Statement, parameter, parameters
 from polybot.adapters.storage.tables import FILLS, MARKETS, ORDERS
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
@@ -56,6 +57,20 @@ _RANKS: Final = {OrderStatus.SENDING: 0, OrderStatus.UNKNOWN: 1, OrderStatus.RES
 _FINAL_RANK: Final = 3
 # These prove that the venue never had the order, so the day's trade is given back.
 _ABSENT: Final = (OrderStatus.REJECTED, OrderStatus.NEVER_ARRIVED)
+
+_SAME_ORDER: Final = Statement(
+    select(ORDERS.c.id).where(
+        or_(
+            ORDERS.c.decision_key == parameter("decision_key"),
+            ORDERS.c.order_id == parameter("order_id"),
+        )
+    )
+)
+_INSERT: Final = Statement(
+    insert(ORDERS).values(
+        parameters(column.name for column in ORDERS.columns if column.name != "id")
+    )
+)
 
 
 class _Change(Enum):
@@ -93,8 +108,8 @@ class OrderStore(Store):
             if failed:
                 return failed
             remember_market(books.connection, order.market)
-            books.connection.execute(
-                insert(ORDERS),
+            _INSERT.change(
+                books.connection,
                 {**_columns_of(prepared, decision), "day": day_number(books.day.day)},
             )
             place_decision(books.connection, decision, prepared.order_id)
@@ -178,16 +193,12 @@ def load_open_orders(connection: Connection) -> tuple[OrderRecord, ...]:
 
 def _decided_once(connection: Connection, prepared: PreparedOrder) -> RiskCheck | None:
     key = prepared.order.decision_key
-    decision = load_decision(connection, key)
-    if decision is None:
+    verdict = load_verdict(connection, key)
+    if verdict is None:
         detail = f"decision {key} was not claimed"
-    elif decision.verdict is not Verdict.PENDING:
-        detail = f"decision {key} is {decision.verdict} already"
-    elif connection.execute(
-        select(ORDERS.c.id).where(
-            or_(ORDERS.c.decision_key == key, ORDERS.c.order_id == prepared.order_id)
-        )
-    ).first():
+    elif verdict is not Verdict.PENDING:
+        detail = f"decision {key} is {verdict} already"
+    elif _SAME_ORDER.rows(connection, {"decision_key": key, "order_id": prepared.order_id}):
         detail = f"decision {key} or order {prepared.order_id} has an order already"
     else:
         return None
