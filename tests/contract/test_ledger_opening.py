@@ -15,7 +15,7 @@ import pytest
 
 from polybot.adapters.storage.engine import Database
 from polybot.adapters.storage.ledger import open_ledger
-from polybot.adapters.storage.migrate import parse_location
+from polybot.adapters.storage.migrate import HEAD, parse_location
 from polybot.adapters.storage.sqlite_driver import may_use_wal, sqlite_module
 from polybot.domain.modes import Mode
 from polybot.errors import ConfigurationError, PermanentError, TransientError
@@ -133,7 +133,7 @@ def test_newer_ledger_is_refused_and_kept(file: Path) -> None:
         open_ledger(file, mode=Mode.PAPER)
 
     with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (HEAD,))
     connection.close()
     assert cash_in(file) == 100
 
