@@ -1,0 +1,404 @@
+"""The venue behind a cable made of memory: bytes in, bytes out, below the bot's HTTP client.
+
+The bot's sessions are its own and unchanged; only where a TCP connection would be opened, one end
+of a ``_Cable`` is handed out. The other end reads the bytes as a server does, asks the sandbox's
+gateway, and sends bytes back, as the planned faults let it.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from unittest import mock
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from starlette.applications import Starlette
+
+from polybot.sandbox.exchange.gateway import PrivateGateway, VenueRequest
+from polybot.sandbox.fault_plan import PlannedFault
+from polybot.sandbox.feeds import UserFeed
+from polybot.sandbox.injector import FaultInjector, is_spared, replacement
+from polybot.sandbox.public import PublicRoutes
+from polybot.sandbox.seeds import stream
+from tests.simulation.virtual import VirtualLoop
+
+URL: Final = "http://venue.test"
+SOCKET_URL: Final = "ws://venue.test/ws/user"
+_WS_KEY: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_TRIP_S: Final = 0.02
+"""One way through the cable [s]."""
+
+
+class CableFaults:
+    """What goes wrong on the cable itself, which no venue can know: chosen from a seed."""
+
+    def __init__(self, seed: int, share: float) -> None:
+        self._seed = seed
+        self._share = share
+        self._count = 0
+        self.fired: Counter[str] = Counter()
+
+    def on_connect(self) -> bool:
+        """Whether this connection is refused."""
+        return self._draw("connect", self._share / 2) is not None and self._note("refused")
+
+    def on_request(self, method: str, path: str) -> tuple[str, float] | None:
+        """Return a fault of this request: its kind and a number in [0, 1)."""
+        number = self._draw("request", self._share)
+        if number is None:
+            return None
+        is_order = (method, path) == ("POST", "/order")
+        kinds = ("cut-request", "late-arrival") if is_order else ("cut-request",)
+        kind = kinds[int(number * 1000) % len(kinds)]
+        self._note(kind)
+        return kind, number
+
+    def _draw(self, name: str, share: float) -> float | None:
+        self._count += 1
+        source = stream("cable", self._seed, name, self._count)
+        return source.random() if source.random() < share else None
+
+    def _note(self, kind: str) -> bool:
+        self.fired[kind] += 1
+        return True
+
+
+class MemoryVenue:
+    """Everything that answers: the private gateway, the public routes, the user socket."""
+
+    def __init__(
+        self, gateway: PrivateGateway, injector: FaultInjector, cable: CableFaults
+    ) -> None:
+        self.gateway = gateway
+        self.injector = injector
+        self.cable = cable
+        self.requests: Counter[str] = Counter()
+        self.on_order: list[Any] = []
+        """Called with the body of every ``POST /order`` before it is answered."""
+        self.on_step: list[Any] = []
+        """Called before a request is answered and after."""
+        self._public = Starlette(routes=PublicRoutes(gateway.exchange.venue).routes())
+        self._private = {path for _, path in gateway.routes()}
+
+    async def answer(self, request: VenueRequest) -> tuple[int, bytes, dict[str, str]]:
+        """Return the true answer: status, body, headers."""
+        name = request.path
+        if name in self._private or name.startswith("/data/order/"):
+            if (request.method, name) == ("POST", "/order"):
+                for hear in self.on_order:
+                    hear(request.body)
+            reply = self.gateway.handle(request)
+            return reply.status, reply.body, dict(reply.headers)
+        return await self._ask_public(request)
+
+    async def _ask_public(self, request: VenueRequest) -> tuple[int, bytes, dict[str, str]]:
+        query = "&".join(f"{name}={value}" for name, value in request.query.items())
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": request.method,
+            "path": request.path,
+            "raw_path": request.path.encode(),
+            "query_string": query.encode(),
+            "headers": [],
+            "scheme": "http",
+            "server": ("venue.test", 80),
+        }
+        found: dict[str, Any] = {"status": 500, "body": b""}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": request.body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            found["status"] = message.get("status", found["status"])
+            found["body"] += message.get("body", b"")
+
+        await self._public(scope, receive, send)
+        return found["status"], found["body"], {}
+
+
+class _Cable(asyncio.Transport):
+    """The client's end of one connection; the server's end lives in it as well."""
+
+    def __init__(self, venue: MemoryVenue, protocol: Any, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._venue = venue
+        self._protocol = protocol
+        self._loop = loop
+        self._is_closing = False
+        self._received = bytearray()
+        self._socket: _UserSocket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        protocol.connection_made(self)
+
+    # The client's end ---------------------------------------------------------------------------
+    def write(self, data: Any) -> None:
+        if not self._is_closing:
+            self._loop.call_later(_TRIP_S, self._arrive, bytes(data))
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.write(b"".join(bytes(part) for part in list_of_data))
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def close(self) -> None:
+        if not self._is_closing:
+            self._is_closing = True
+            self._hang_up()
+            self._loop.call_soon(self._protocol.connection_lost, None)
+
+    abort = close
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def pause_reading(self) -> None:
+        """Nothing is kept back: answers are small."""
+
+    def resume_reading(self) -> None:
+        """See ``pause_reading``."""
+
+    def set_write_buffer_limits(self, high: Any = None, low: Any = None) -> None:
+        """Nothing is buffered."""
+
+    # The server's end ---------------------------------------------------------------------------
+    def send(self, data: bytes, *, then_cut: bool = False) -> None:
+        """Send bytes to the client, and break the connection after them."""
+        self._loop.call_later(_TRIP_S, self._deliver, data, then_cut)
+
+    def cut(self) -> None:
+        """Break the connection."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._hang_up()
+            self._protocol.connection_lost(ConnectionResetError("cut"))
+
+    def _deliver(self, data: bytes, then_cut: bool) -> None:
+        if self._is_closing:
+            return
+        if data:
+            self._protocol.data_received(data)
+        if then_cut:
+            self.cut()
+
+    def _hang_up(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+    def _arrive(self, data: bytes) -> None:
+        # Bytes that were on their way arrive although the client has gone.
+        if self._socket is not None:
+            self._socket.arrive(data)
+            return
+        self._received += data
+        head, found, rest = bytes(self._received).partition(b"\r\n\r\n")
+        if not found:
+            return
+        request = _parsed(head)
+        length = int(request.headers.get("content-length", "0"))
+        if len(rest) < length:
+            return
+        self._received.clear()
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            self._socket = _UserSocket(self._venue, self, self._loop)
+            self.send(_handshake(request.headers["sec-websocket-key"]))
+            return
+        body = rest[:length]
+        whole = VenueRequest(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            body=body,
+        )
+        task = self._loop.create_task(self._serve(whole))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, request: VenueRequest) -> None:
+        venue = self._venue
+        venue.requests[f"{request.method} {request.path.split('/')[1]}"] += 1
+        trouble = venue.cable.on_request(request.method, request.path)
+        if trouble is not None:
+            kind, number = trouble
+            if kind == "cut-request":
+                self.cut()
+                return
+            # The bytes hang in some queue while the client gives up; then the venue reads them.
+            await asyncio.sleep(10 + 80 * number)
+        fault = venue.injector.on_request(request.method, request.path)
+        if fault is None:
+            self.send(_response(*(await venue.answer(request))))
+            return
+        await self._misbehave(fault, request)
+
+    async def _misbehave(self, fault: PlannedFault, request: VenueRequest) -> None:
+        true = None if is_spared(fault) else await self._venue.answer(request)
+        if fault.kind.startswith("timeout"):
+            return
+        if fault.kind == "slow":
+            await asyncio.sleep(fault.delay_ms / 1000)
+        false = replacement(fault)
+        if false is not None:
+            kind = {"content-type": false.content_type, **false.headers}
+            self.send(_response(false.status, false.body, kind))
+            return
+        if true is None:
+            self.cut()
+            return
+        if fault.kind == "cut-after":
+            raw = _response(*true)
+            self.send(raw[: fault.at_byte % (len(raw) + 1)], then_cut=True)
+            return
+        if fault.kind == "truncated":
+            true = (true[0], true[1][: fault.at_byte], true[2])
+        self.send(_response(*true))
+
+
+class _UserSocket:
+    """The server's side of ``/ws/user``: a login, pings, frames with their faults."""
+
+    def __init__(
+        self, venue: MemoryVenue, cable: _Cable, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._venue = venue
+        self._cable = cable
+        self._loop = loop
+        self._received = bytearray()
+        self._feed: UserFeed | None = None
+        self._is_over = False
+
+    def close(self) -> None:
+        self._is_over = True
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+    def arrive(self, data: bytes) -> None:
+        self._received += data
+        while (found := _unframed(self._received)) is not None:
+            code, payload = found
+            if code == 8:
+                self._cable.send(_frame(payload, code=8), then_cut=True)
+                self.close()
+            elif payload == b"PING":
+                self._cable.send(_frame(b"PONG"))
+            elif code == 1 and self._feed is None and not self._is_over:
+                self._log_in(payload)
+
+    def _log_in(self, payload: bytes) -> None:
+        auth = json.loads(payload)["auth"]
+        exchange = self._venue.gateway.exchange
+        key = exchange.keys.by_credentials(auth["apiKey"], auth["secret"], auth["passphrase"])
+        if key is None:
+            self._cable.send(_frame(struct.pack(">H", 1008), code=8), then_cut=True)
+            self.close()
+            return
+        self._feed = UserFeed(exchange, key.key, injector=self._venue.injector)
+        self._look()
+
+    def _look(self) -> None:
+        if self._feed is None:
+            return
+        for event in self._feed.take():
+            self._cable.send(_frame(json.dumps(event).encode()))
+        if self._feed.is_closed:
+            self._cable.send(_frame(struct.pack(">H", 1001), code=8), then_cut=True)
+            self.close()
+            return
+        self._loop.call_later(1.0, self._look)
+
+
+class _MemoryConnector(aiohttp.TCPConnector):
+    """Opens cables to the venue that the running loop knows."""
+
+    async def _create_connection(self, req: ClientRequest, traces: Any, timeout: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        venue: MemoryVenue = loop.venue  # type: ignore[attr-defined]
+        await asyncio.sleep(_TRIP_S)
+        if venue.cable.on_connect():
+            refused = ConnectionRefusedError(111, "connection refused")
+            raise aiohttp.ClientConnectorError(req.connection_key, refused)
+        protocol = self._factory()
+        _Cable(venue, protocol, loop)
+        return protocol
+
+
+def _virtual_monotonic() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@contextmanager
+def cables_for_sockets() -> Iterator[None]:
+    """Let every session that is opened meanwhile use cables, and idle connections age virtually."""
+    with (
+        mock.patch.object(aiohttp, "TCPConnector", _MemoryConnector),
+        mock.patch("aiohttp.connector.monotonic", _virtual_monotonic),
+    ):
+        yield
+
+
+def _parsed(head: bytes) -> VenueRequest:
+    lines = head.decode("latin-1").split("\r\n")
+    method, target, _ = lines[0].split(" ", 2)
+    parts = urlsplit(target)
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    return VenueRequest(
+        method=method,
+        path=unquote(parts.path),
+        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        headers=headers,
+    )
+
+
+def _response(status: int, body: bytes, headers: dict[str, str]) -> bytes:
+    known = {"content-type": "application/json", **headers, "content-length": str(len(body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in known.items())
+    return f"HTTP/1.1 {status} Said\r\n{lines}\r\n".encode() + body
+
+
+def _handshake(key: str) -> bytes:
+    accept = base64.b64encode(hashlib.sha1(key.encode() + _WS_KEY).digest()).decode()
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    ).encode()
+
+
+def _frame(payload: bytes, *, code: int = 1) -> bytes:
+    size = len(payload)
+    if size < 126:
+        head = struct.pack(">BB", 0x80 | code, size)
+    else:
+        head = struct.pack(">BBH", 0x80 | code, 126, size)
+    return head + payload
+
+
+def _unframed(buffer: bytearray) -> tuple[int, bytes] | None:
+    """Take one masked frame out of what a client has sent."""
+    if len(buffer) < 2:
+        return None
+    size, start = buffer[1] & 0x7F, 2
+    if size == 126:
+        if len(buffer) < 4:
+            return None
+        size, start = struct.unpack(">H", buffer[2:4])[0], 4
+    if len(buffer) < start + 4 + size:
+        return None
+    mask, data = buffer[start : start + 4], buffer[start + 4 : start + 4 + size]
+    code = buffer[0] & 0x0F
+    payload = bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
+    del buffer[: start + 4 + size]
+    return code, payload
