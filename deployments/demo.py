@@ -100,7 +100,7 @@ def demo(options: DemoOptions) -> int:
         console.print("stopped; nothing is left running")
         return 130
     except PolybotError as problem:
-        console.print(f"polybot demo: {problem}", markup=False)
+        console.print(f"polybot demo: {problem}", markup=False, soft_wrap=True)
         return 1
 
 
@@ -252,7 +252,8 @@ async def _say_goodbye(options: DemoOptions, stack: LocalStack, console: Console
             )
         return
     console.print(
-        f"Prefect's UI: {plan.ui_url}\nledger and logs: {plan.home}\nCtrl-C stops everything."
+        f"Prefect's UI: {plan.ui_url}\nledger and logs: {plan.home}\nCtrl-C stops everything.",
+        soft_wrap=True,
     )
     with contextlib.suppress(asyncio.CancelledError):
         await stack.supervise()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -81,7 +82,7 @@ async def test_killed_while_reading_the_market(stack: Stack) -> None:
     window, before = await next_window(stack), await fired(stack)
     await arm(stack, {"route": "/events", "delay_ms": 60_000})
     run_id = await begin_trend(stack, window)
-    await until(lambda: has_fired(stack, before + 1))
+    await until(partial(has_fired, stack, before + 1))
     with stack.ledger() as ledger:
         (claimed,) = ledger.decisions_between(window.start, window.end)
         assert claimed.verdict is Verdict.PENDING
@@ -103,7 +104,7 @@ async def test_killed_between_the_intent_and_the_answer(stack: Stack) -> None:
         window, before = await next_window(stack), await fired(stack)
         await arm(stack, *rules)
         run_id = await begin_trend(stack, window)
-        if await until(lambda: placing_or_ended(stack, run_id, before + 3)) == "placing":
+        if await until(partial(placing_or_ended, stack, run_id, before + 3)) == "placing":
             break
         await arm(stack)
         assert await stack.play_run("settle", window.end + timedelta(seconds=180)) == "COMPLETED"
