@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from polybot.adapters.logs import setup_logging
+from polybot.adapters.logs import hide, setup_logging
 from polybot.alerts import run_failed_alert
 from prefect import get_client
 from prefect.runtime import flow_run as current_run
@@ -42,7 +42,8 @@ async def open_run(flow_name: str, scheduled_at: datetime | None) -> AsyncIterat
             late or early run still works on the window it was scheduled for.
     """
     settings = load_settings()
-    setup_logging(settings.home)
+    hide(settings.secret_values)
+    setup_logging(settings.home, settings.logs.level, line_format=settings.logs.format)
     async with open_bot(settings) as bot:
         started_at = await bot.clock.now()
         record = RunRecord(
@@ -94,4 +95,5 @@ def _due_at(scheduled_at: datetime | None, mode: Mode, now: datetime) -> datetim
     scheduled: datetime = current_run.scheduled_start_time or now
     if mode is Mode.SANDBOX and abs(scheduled - now) > _SAME_TIME:
         return now
-    return scheduled.astimezone(UTC)
+    # Prefect's own kind of datetime divides and subtracts in its own way.
+    return datetime.fromtimestamp(scheduled.timestamp(), UTC)

@@ -11,7 +11,7 @@ from polybot.domain.decisions import Verdict
 from polybot.domain.markets import MarketSeries, MarketWindow
 from polybot.domain.orders import RefusedOrder
 from polybot.domain.signals import Direction
-from polybot.errors import DataError, TransientError
+from polybot.errors import PolybotError
 from polybot.trend import DecisionDraft, name_of, open_decision, refuse_late, windows_due
 from tasks.execute import execute
 from tasks.fetch import fetch
@@ -37,6 +37,8 @@ async def trend(series: list[str] | None = None, scheduled_at: datetime | None =
         await label_run(run, name=name_of(windows), tags=[str(w.series) for w in windows])
         # Seconds of imports belong before the window, not between the clock and the first request.
         await asyncio.to_thread(load_libraries)
+        if not windows:
+            return
         await run.bot.clock.sleep_until(run.due + timing.start_delay)
         drafts = await asyncio.gather(
             *(decide_window(run, window) for window in windows), return_exceptions=True
@@ -56,7 +58,7 @@ async def decide_window(run: Run, window: MarketWindow) -> DecisionDraft:
         return DecisionDraft(earlier)
     try:
         await decide(run, draft)
-    except (DataError, TransientError, TimeoutError) as problem:
+    except (PolybotError, TimeoutError) as problem:
         draft.note_skip(problem)
     draft.decision = await log_decision(run.bot, draft.decision)
     return draft

@@ -106,7 +106,9 @@ async def open_bot(settings: Settings | None = None) -> AsyncIterator[Bot]:
             clock=clock,
             prices=prices,
             market_data=market_data,
-            exchange=PaperExchange(market_data, clock, delay_s=settings.paper.delay_s),
+            exchange=PaperExchange(
+                market_data, clock, delay_s=settings.paper.delay_s, fills_of=ledger.fills_of
+            ),
             ledger=ledger,
             notifier=AppriseNotifier(tuple(url.get_secret_value() for url in settings.alerts.urls)),
         )

@@ -13,7 +13,7 @@ from polybot.domain.markets import Market, MarketSeries, MarketWindow
 from polybot.domain.money import text_of
 from polybot.domain.orders import ApprovedOrder, ExpectedFill, RefusedOrder
 from polybot.domain.signals import Direction, Signal
-from polybot.errors import DataError, PolybotError
+from polybot.errors import DataError, PermanentError, TransientError
 
 
 class DecisionDraft:
@@ -117,9 +117,15 @@ def refuse_late(window: MarketWindow, *, now: datetime, max_lateness: timedelta)
 
 def reason_slug(problem: Exception) -> str:
     """Return the short stable name by which problems are counted."""
-    if isinstance(problem, DataError):
-        return problem.reason
-    return "not-answered" if isinstance(problem, PolybotError) else "no-time-left"
+    match problem:
+        case DataError():
+            return problem.reason
+        case PermanentError():
+            return "source-refused"
+        case TransientError():
+            return "not-answered"
+        case _:
+            return "no-time-left"
 
 
 def _expectation(expected: ExpectedFill) -> str:

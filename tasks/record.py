@@ -17,8 +17,12 @@ from tasks.policies import WRITE
 
 @task(name="log", task_run_name="log {decision.window.slug}", **WRITE)
 async def log_decision(bot: Bot, decision: Decision) -> Decision:
-    """Make the decision final, with the alert that it deserves, and return it as recorded."""
-    bot.ledger.finish_decision(decision, alert=_alert_about(bot, decision))
+    """Make the decision final, with the alert that it deserves, and return it as recorded.
+
+    A decision with an order became final in the transaction that made the order durable.
+    """
+    if decision.verdict is not Verdict.PENDING:
+        bot.ledger.finish_decision(decision, alert=_alert_about(bot, decision))
     recorded = bot.ledger.decision(decision.key)
     return recorded or decision
 
