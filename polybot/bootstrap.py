@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from polybot.adapters.clock import SandboxClock, SystemClock
+from polybot.adapters.lean_ccxt import load_ccxt
 from polybot.adapters.notify import AppriseNotifier
 from polybot.adapters.paper import PaperExchange
 from polybot.adapters.polymarket.market_data import PolymarketData
@@ -53,7 +54,8 @@ def ledger_location(settings: Settings) -> str:
 
 def load_libraries() -> None:
     """Import what a decision needs and nothing else does; it takes seconds in a fresh process."""
-    for name in ("ccxt.async_support", "pandas", "ta.momentum", "ta.trend"):
+    load_ccxt()
+    for name in ("pandas", "ta.momentum", "ta.trend"):
         import_module(name)
 
 
