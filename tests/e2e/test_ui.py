@@ -83,7 +83,13 @@ def test_it_shows_the_decision_card(page: Page, stack: Stack, tmp_path: Path) ->
     expect(page.get_by_text(window["slug"]).first).to_be_visible(timeout=SHOWN_WITHIN_MS)
     shown = page.locator("body").inner_text()
     page.screenshot(path=tmp_path / "card.png", full_page=True)
-    for text in (window["direction"], window["verdict"], "max-spread", window["fill_price"]):
+    for text in (
+        window["direction"],
+        window["verdict"],
+        "two-sided-book",
+        "slippage",
+        window["fill_price"],
+    ):
         assert text.lower() in shown.lower()
 
 
