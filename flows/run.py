@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from polybot.adapters.logs import hide, setup_logging
-from polybot.alerts import run_failed_alert
 from prefect import get_client
 from prefect.runtime import flow_run as current_run
 
+from polybot.adapters.logs import hide, setup_logging
+from polybot.alerts import run_failed_alert
 from polybot.bootstrap import Bot, open_bot
 from polybot.config import load_settings
 from polybot.domain.decisions import RunRecord

@@ -214,7 +214,7 @@ def _halt(ledger: Ledger, reason: str, *, at: datetime) -> TradingStateChange:
     )
     alert = Alert(
         kind=AlertKind.TRADING_STATE,
-        dedupe_key=f"halt:{reason}",
+        dedupe_key=f"halt:{at.isoformat()}",
         title="Trading halted",
         body=f"{reason}. The order is looked up by its own id; resume by hand once it is known.",
     )

@@ -33,7 +33,11 @@ class DecisionDraft:
     def note_market(self, market: Market) -> None:
         """Add the market, with its price to beat where the venue gave one."""
         self.market = market
-        self.note(condition_id=market.condition_id, price_to_beat=market.price_to_beat)
+        self.note(
+            condition_id=market.condition_id,
+            question=market.question,
+            price_to_beat=market.price_to_beat,
+        )
 
     def note_signal(self, signal: Signal) -> None:
         """Add the forecast; HOLD is a verdict of its own."""

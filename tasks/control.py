@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from polybot.alerts import trading_state_alert
 from prefect import task
 
+from polybot.alerts import trading_state_alert
 from polybot.bootstrap import Bot
 from polybot.domain.accounts import TradingStateChange
 from polybot.domain.modes import TradingState

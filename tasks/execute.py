@@ -1,8 +1,8 @@
 """Placing an order, once."""
 
-from polybot.alerts import fill_alert
 from prefect import task
 
+from polybot.alerts import fill_alert
 from polybot.bootstrap import Bot
 from polybot.domain.decisions import Decision
 from polybot.domain.orders import ApprovedOrder, RefusedOrder

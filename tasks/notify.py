@@ -1,8 +1,8 @@
 """Sending what waits in the outbox."""
 
-from polybot.alerts import DeliveryResult, deliver_due
 from prefect import task
 
+from polybot.alerts import DeliveryResult, deliver_due
 from polybot.bootstrap import Bot
 from tasks.policies import WRITE
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from polybot.alerts import daily_report_alert, refused_alert, skipped_alert
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 
+from polybot.alerts import daily_report_alert, refused_alert, skipped_alert
 from polybot.bootstrap import Bot
 from polybot.domain.alerts import Alert
 from polybot.domain.decisions import Decision, Verdict

@@ -1,8 +1,8 @@
 """Bringing the books in line with what the venue says."""
 
-from polybot.alerts import recorded_fill_alert, settlement_alert
 from prefect import task
 
+from polybot.alerts import recorded_fill_alert, settlement_alert
 from polybot.bootstrap import Bot
 from polybot.domain.decisions import Decision
 from polybot.execution import ReconcileResult, reconcile

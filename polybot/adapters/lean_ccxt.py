@@ -42,9 +42,12 @@ def _load_lean() -> None:
         if name.startswith("_"):
             raise AttributeError(name)
         try:
-            return getattr(import_module(f"ccxt.async_support.{name}"), name)
+            found = getattr(import_module(f"ccxt.async_support.{name}"), name)
         except ModuleNotFoundError as error:
             raise AttributeError(f"ccxt has no exchange {name}") from error
+        # The import has bound the module of the same name; the next look must find the class.
+        vars(exchanges)[name] = found
+        return found
 
     vars(exchanges)["__getattr__"] = look_up
 
