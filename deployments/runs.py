@@ -18,7 +18,7 @@ DEPLOYMENT_OF = {
     "report": "daily",
     "control": "by-hand",
 }
-_POLL_S = 0.25
+_POLL_S = 0.4
 
 
 class DeploymentRuns:
