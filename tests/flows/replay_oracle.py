@@ -62,7 +62,7 @@ def buy(asks: list[tuple[Decimal, Decimal]], budget: Decimal, limit: Decimal) ->
         left = budget - cost
         if price > limit or left <= 0:
             break
-        taken = min(size, (left / price).quantize(Decimal("0.0001"), ROUND_FLOOR))
+        taken = min(size, (left / price).quantize(Decimal("0.000001"), ROUND_FLOOR))
         if taken <= 0:
             break
         bought += taken
