@@ -29,6 +29,12 @@ up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 test: setup  ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
+coverage: setup  ## Show that the money paths are covered, branch by branch
+	$(BIN)/python -m pytest -q --cov-branch --cov-report=term-missing --cov-fail-under=95 \
+	  $(addprefix --cov=polybot.,accounting adapters.paper domain.matching execution limits risk) \
+	  tests/unit/test_accounting.py tests/unit/test_execution.py tests/unit/test_matching.py \
+	  tests/unit/test_paper.py tests/unit/test_risk.py tests/contract/test_exchange.py
+
 check: setup  ## Format, lint, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -39,4 +45,4 @@ clean:  ## Remove the environment and every cache, but no ledger
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock demo up test check clean
+.PHONY: help setup lock demo up test coverage check clean
