@@ -4,7 +4,7 @@ from datetime import datetime
 
 from prefect import flow
 
-from flows.run import open_run
+from flows.run import label_run, open_run
 from tasks.notify import notify
 from tasks.settle import close_abandoned, mark_positions, reconcile_orders, settle_windows
 
@@ -17,6 +17,7 @@ async def settle(scheduled_at: datetime | None = None) -> None:
         scheduled_at: When this run was due (UTC); default: Prefect's scheduled start.
     """
     async with open_run("settle", scheduled_at) as run:
+        await label_run(run, name=f"settle-{run.due:%Y-%m-%dT%H:%M}Z")
         await run.bot.clock.sleep_until(run.due)
         await reconcile_orders(run.bot)
         await close_abandoned(run.bot)

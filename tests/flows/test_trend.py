@@ -233,3 +233,29 @@ async def test_no_position_is_settled_before_the_venue_decides(desk: Desk) -> No
         statuses = {order.status for order in ledger.open_orders()}
     assert window in held
     assert OrderStatus.UNKNOWN not in statuses
+
+
+async def test_a_contradicted_resolution_is_told_and_never_settled(desk: Desk) -> None:
+    """Where the venue's two sources disagree, the books stay open and the owner hears of it."""
+    for number in range(4):
+        await desk.trend(desk.window(number))
+        if decisions(desk)[-1].verdict is Verdict.PLACED:
+            break
+    window = decisions(desk)[-1].window
+    spoil(desk, "/v2/resolutions", count=1000, body="<html>", content_type="text/html")
+    await desk.settle(window.end + LONG_AFTER)
+    with desk.ledger() as ledger:
+        assert window in [position.window for position in ledger.positions()]
+        told = ledger.due_alerts(at=window.end + LONG_AFTER, limit=50)
+    assert AlertKind.RUN_FAILED in {one.alert.kind for one in told}
+
+
+async def test_runs_are_named_by_what_they_work_on(desk: Desk) -> None:
+    """The decision, the status page and Prefect's UI use the window's name."""
+    window = desk.window(0)
+    await desk.trend(window)
+    await desk.settle(window.start + LONG_AFTER)
+    assert decisions(desk)[0].run_name == window.slug
+    with desk.ledger() as ledger:
+        names = {run.flow: run.name for run in ledger.recent_runs(2)}
+    assert names == {"trend": window.slug, "settle": "settle-2026-10-05T09:05Z"}
