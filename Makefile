@@ -26,8 +26,8 @@ demo: setup  ## Play 8 windows on the sandbox venue through Prefect, and show wh
 up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 	@$(BIN)/polybot up $(ARGS)
 
-test: setup  ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## Run all tests, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 coverage: setup  ## Show that the money paths are covered, branch by branch
 	$(BIN)/python -m pytest -q --cov-branch --cov-report=term-missing --cov-fail-under=95 \

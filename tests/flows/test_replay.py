@@ -77,7 +77,7 @@ RECORDINGS = [
             "btc-5m",
             five_minutes,
             1_766_044_800,
-            36,
+            12,
             {"POLYBOT_SERIES": '["btc-5m"]', "POLYBOT_RISK__MIN_TIME_LEFT_S": "60"},
         ),
         id="btc-5m",
