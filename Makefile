@@ -10,7 +10,7 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { echo "polybot needs Python 3.11 to 3.13; name one with: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock requirements-uv.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock requirements-uv.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -26,8 +26,14 @@ demo: setup  ## Play 8 windows on the sandbox venue through Prefect, and show wh
 up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 	@$(BIN)/polybot up $(ARGS)
 
-test: setup  ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## Run all tests, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+coverage: setup  ## Show that the money paths are covered, branch by branch
+	$(BIN)/python -m pytest -q --cov-branch --cov-report=term-missing --cov-fail-under=95 \
+	  $(addprefix --cov=polybot.,accounting adapters.paper domain.matching execution limits risk) \
+	  tests/unit/test_accounting.py tests/unit/test_execution.py tests/unit/test_matching.py \
+	  tests/unit/test_paper.py tests/unit/test_risk.py tests/contract/test_exchange.py
 
 check: setup  ## Format, lint, types, import contracts
 	$(BIN)/ruff check
@@ -39,4 +45,4 @@ clean:  ## Remove the environment and every cache, but no ledger
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock demo up test check clean
+.PHONY: help setup lock demo up test coverage check clean

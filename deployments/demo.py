@@ -38,6 +38,8 @@ from polybot.errors import ConfigurationError, PolybotError
 FIRST_START_S = 1_791_181_800
 # The sandbox resolves a window 53-152 s after its end.
 SETTLE_AFTER = timedelta(seconds=180)
+# The deployment settles every minute; in a demo each run costs seconds, so one takes two windows.
+SETTLE_EVERY = 2
 REPORT_AFTER = timedelta(seconds=240)
 # So many runs are submitted before they are due, so that their processes start side by side.
 AHEAD = 4
@@ -100,7 +102,7 @@ def demo(options: DemoOptions) -> int:
         console.print("stopped; nothing is left running")
         return 130
     except PolybotError as problem:
-        console.print(f"polybot demo: {problem}", markup=False)
+        console.print(f"polybot demo: {problem}", markup=False, soft_wrap=True)
         return 1
 
 
@@ -171,16 +173,18 @@ async def _play(
 
 
 def plan_runs(windows: Sequence[MarketWindow]) -> list[PlannedRun]:
-    """Return the runs that play windows: each decided and settled, and a report at the end."""
-    plan = []
-    for window in windows:
-        for flow, due in (("trend", window.start), ("settle", window.end + SETTLE_AFTER)):
-            parameters: dict[str, object] = {"scheduled_at": due.isoformat()}
-            plan.append(PlannedRun(flow=flow, due=due, parameters=parameters))
+    """Return the runs that play windows: all decided, all settled, and a report at the end."""
     last = windows[-1]
+    settled_at = [window.end + SETTLE_AFTER for window in windows[SETTLE_EVERY - 1 :: SETTLE_EVERY]]
+    dues = [("trend", window.start) for window in windows]
+    dues += [("settle", due) for due in {*settled_at, last.end + SETTLE_AFTER}]
+    plan = [
+        PlannedRun(flow=flow, due=due, parameters={"scheduled_at": due.isoformat()})
+        for flow, due in dues
+    ]
     due = last.end + REPORT_AFTER
     day = last.start.date().isoformat()
-    parameters = {"day": day, "scheduled_at": due.isoformat()}
+    parameters: dict[str, object] = {"day": day, "scheduled_at": due.isoformat()}
     return [*plan, PlannedRun(flow="report", due=due, parameters=parameters)]
 
 
@@ -252,7 +256,8 @@ async def _say_goodbye(options: DemoOptions, stack: LocalStack, console: Console
             )
         return
     console.print(
-        f"Prefect's UI: {plan.ui_url}\nledger and logs: {plan.home}\nCtrl-C stops everything."
+        f"Prefect's UI: {plan.ui_url}\nledger and logs: {plan.home}\nCtrl-C stops everything.",
+        soft_wrap=True,
     )
     with contextlib.suppress(asyncio.CancelledError):
         await stack.supervise()

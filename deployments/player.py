@@ -18,7 +18,7 @@ import msgspec
 
 from polybot.errors import PermanentError
 
-_POLL_S = 0.05
+_POLL_S = 0.1
 # A flow run is a fresh process of some seconds; on a busy machine it may need many times that.
 STALL_TIMEOUT_S = 300.0
 

@@ -19,7 +19,7 @@ DEPLOYMENT_OF = {
     "control": "by-hand",
     "reconcile": "by-hand",
 }
-_POLL_S = 0.25
+_POLL_S = 0.4
 
 
 class DeploymentRuns:

@@ -23,12 +23,13 @@ log = structlog.get_logger(__name__)
 _SAME_TIME = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Run:
     """One flow run: the open bot, and when the run was due on the venue's clock."""
 
     bot: Bot
     name: str
+    """Prefect's name for the run, until it is known what the run works on."""
     due: datetime
 
 
@@ -59,14 +60,16 @@ async def open_run(
             note="",
         )
         bot.ledger.record_run(record)
+        due = _due_at(scheduled_at, bot.mode, started_at)
+        run = Run(bot=bot, name=record.name, due=due)
         try:
-            due = _due_at(scheduled_at, bot.mode, started_at)
-            yield Run(bot=bot, name=record.name, due=due)
+            yield run
         except BaseException as problem:
             note = f"{type(problem).__name__}: {problem}"[:300]
-            await _record_failure(bot, record, note)
+            await _record_failure(bot, replace(record, name=run.name), note)
             raise
-        bot.ledger.record_run(replace(record, state="completed", ended_at=await bot.clock.now()))
+        ended_at = await bot.clock.now()
+        bot.ledger.record_run(replace(record, name=run.name, state="completed", ended_at=ended_at))
 
 
 def access_for_orders(live: bool) -> Access:
@@ -75,7 +78,8 @@ def access_for_orders(live: bool) -> Access:
 
 
 async def label_run(run: Run, *, name: str, tags: Iterable[str] = ()) -> None:
-    """Name and tag the run in Prefect's UI by what it turned out to work on."""
+    """Name and tag the run by what it turned out to work on."""
+    run.name = name
     async with get_client() as client:
         await client.update_flow_run(
             current_run.id, name=name, tags={*current_run.tags, str(run.bot.mode), *tags}
@@ -103,4 +107,5 @@ def _due_at(scheduled_at: datetime | None, mode: Mode, now: datetime) -> datetim
     scheduled: datetime = current_run.scheduled_start_time or now
     if mode is Mode.SANDBOX and abs(scheduled - now) > _SAME_TIME:
         return now
-    return scheduled.astimezone(UTC)
+    # Prefect's own kind of datetime divides and subtracts in its own way.
+    return datetime.fromtimestamp(scheduled.timestamp(), UTC)

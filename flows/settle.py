@@ -4,7 +4,7 @@ from datetime import datetime
 
 from prefect import flow
 
-from flows.run import access_for_orders, open_run
+from flows.run import access_for_orders, label_run, open_run
 from tasks.notify import notify
 from tasks.settle import (
     close_abandoned,
@@ -25,6 +25,7 @@ async def settle(scheduled_at: datetime | None = None, live: bool = False) -> No
     """
     async with open_run("settle", scheduled_at, access=access_for_orders(live)) as run:
         run.bot.require_account()
+        await label_run(run, name=f"settle-{run.due:%Y-%m-%dT%H:%M}Z")
         await run.bot.clock.sleep_until(run.due)
         await reconcile_books(run.bot)
         await close_abandoned(run.bot)

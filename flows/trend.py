@@ -11,7 +11,7 @@ from polybot.domain.decisions import Verdict
 from polybot.domain.markets import MarketSeries, MarketWindow
 from polybot.domain.orders import RefusedOrder
 from polybot.domain.signals import Direction
-from polybot.errors import DataError, TransientError
+from polybot.errors import PolybotError
 from polybot.trend import DecisionDraft, name_of, open_decision, refuse_late, windows_due
 from tasks.execute import execute
 from tasks.fetch import fetch
@@ -40,6 +40,8 @@ async def trend(
         wanted = tuple(MarketSeries.parse(text) for text in series) if series else run.bot.series
         windows = windows_due(wanted, run.due, max_lateness=timing.max_lateness)
         await label_run(run, name=name_of(windows), tags=[str(w.series) for w in windows])
+        if not windows:
+            return
         # Seconds of imports belong before the window, not between the clock and the first request.
         await asyncio.to_thread(load_libraries)
         if run.bot.account is not None:
@@ -63,7 +65,7 @@ async def decide_window(run: Run, window: MarketWindow) -> DecisionDraft:
         return DecisionDraft(earlier)
     try:
         await decide(run, draft)
-    except (DataError, TransientError, TimeoutError) as problem:
+    except (PolybotError, TimeoutError) as problem:
         draft.note_skip(problem)
     draft.decision = await log_decision(run.bot, draft.decision)
     return draft

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from polybot.adapters.clock import SandboxClock, SystemClock
 from polybot.adapters.health_file import installed_version, read_health
+from polybot.adapters.lean_ccxt import load_ccxt
 from polybot.adapters.notify import AppriseNotifier
 from polybot.adapters.paper import PaperExchange
 from polybot.adapters.polymarket.market_data import PolymarketData
@@ -101,7 +102,8 @@ def ledger_location(settings: Settings) -> str:
 
 def load_libraries() -> None:
     """Import what a decision needs and nothing else does; it takes seconds in a fresh process."""
-    for name in ("ccxt.async_support", "pandas", "ta.momentum", "ta.trend"):
+    load_ccxt()
+    for name in ("pandas", "ta.momentum", "ta.trend"):
         import_module(name)
 
 
@@ -192,7 +194,9 @@ async def _open_venue(
     ledger: Ledger,
 ) -> _Venue:
     if settings.mode is not Mode.LIVE:
-        paper = PaperExchange(market_data, clock, delay_s=settings.paper.delay_s)
+        paper = PaperExchange(
+            market_data, clock, delay_s=settings.paper.delay_s, fills_of=ledger.fills_of
+        )
         return _Venue(exchange=paper, account=None, permission=NotLive(mode=settings.mode))
     if access is Access.LEDGER:
         refused = LiveRefused(reasons=("this run works on the ledger alone",))

@@ -228,7 +228,7 @@ def _halt(ledger: Ledger, reason: str, then: str, *, at: datetime) -> TradingSta
     )
     alert = Alert(
         kind=AlertKind.TRADING_STATE,
-        dedupe_key=f"halt:{reason}",
+        dedupe_key=f"halt:{at.isoformat()}",
         title="Trading halted",
         body=f"{reason}. {then}",
     )

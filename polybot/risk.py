@@ -135,7 +135,9 @@ def _expect_fill(order: Order, book: OrderBook) -> ExpectedFill | None:
     fee = fee_of(matches, order.market.fees)
     return ExpectedFill(
         size=size,
-        average_price=Price((cost / size).quantize(MICRO, ROUND_CEILING)),
+        average_price=Price(
+            (sum((match.size * match.price for match in matches), Decimal()) / size).quantize(MICRO)
+        ),
         cost_usdc=cost,
         fee_usdc=fee,
         half_spread_usdc=usdc_up(cost - size * book.midpoint),

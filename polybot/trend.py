@@ -13,7 +13,7 @@ from polybot.domain.markets import Market, MarketSeries, MarketWindow
 from polybot.domain.money import text_of
 from polybot.domain.orders import ApprovedOrder, ExpectedFill, RefusedOrder
 from polybot.domain.signals import Direction, Signal
-from polybot.errors import DataError, PolybotError
+from polybot.errors import DataError, PermanentError, TransientError
 
 
 class DecisionDraft:
@@ -33,7 +33,11 @@ class DecisionDraft:
     def note_market(self, market: Market) -> None:
         """Add the market, with its price to beat where the venue gave one."""
         self.market = market
-        self.note(condition_id=market.condition_id, price_to_beat=market.price_to_beat)
+        self.note(
+            condition_id=market.condition_id,
+            question=market.question,
+            price_to_beat=market.price_to_beat,
+        )
 
     def note_signal(self, signal: Signal) -> None:
         """Add the forecast; HOLD is a verdict of its own."""
@@ -117,9 +121,15 @@ def refuse_late(window: MarketWindow, *, now: datetime, max_lateness: timedelta)
 
 def reason_slug(problem: Exception) -> str:
     """Return the short stable name by which problems are counted."""
-    if isinstance(problem, DataError):
-        return problem.reason
-    return "not-answered" if isinstance(problem, PolybotError) else "no-time-left"
+    match problem:
+        case DataError():
+            return problem.reason
+        case PermanentError():
+            return "source-refused"
+        case TransientError():
+            return "not-answered"
+        case _:
+            return "no-time-left"
 
 
 def _expectation(expected: ExpectedFill) -> str:

@@ -26,14 +26,8 @@ class Policy(TypedDict, total=False):
 
 
 def is_transient(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
-    """Return whether the failure may pass by itself; Prefect calls this after each failure."""
-    try:
-        state.result()
-    except TransientError:
-        return True
-    except Exception:
-        return False
-    return False
+    """Return whether the failure may pass by itself; Prefect asks after each failure."""
+    return isinstance(state.data, TransientError)
 
 
 PURE: Policy = {"retries": 0, "cache_policy": NO_CACHE, "persist_result": False}

@@ -1,9 +1,10 @@
 """Bringing the books in line with what the venue says."""
 
+import structlog
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 
-from polybot.alerts import settlement_alert
+from polybot.alerts import run_failed_alert, settlement_alert
 from polybot.bootstrap import Bot
 from polybot.domain.decisions import Decision
 from polybot.domain.reconciliation import Reconciliation
@@ -17,6 +18,8 @@ from polybot.settlement import (
     settle_ended_windows,
 )
 from tasks.policies import MONEY, READ, WRITE
+
+log = structlog.get_logger(__name__)
 
 
 @task(name="reconcile", **MONEY)
@@ -66,10 +69,15 @@ async def mark_positions(bot: Bot) -> tuple[str, ...]:
 
 @task(name="settle windows", **MONEY)
 async def settle_windows(bot: Bot) -> SettlementRound:
-    """Pay out every held window that the venue has resolved."""
-    return await settle_ended_windows(
+    """Pay out every held window that the venue has resolved; tell what stands in the way."""
+    now = await bot.clock.now()
+    done = await settle_ended_windows(
         bot.ledger,
         bot.market_data,
-        at=await bot.clock.now(),
+        at=now,
         alert_for=lambda settlement: settlement_alert(settlement, mode=bot.mode),
     )
+    for problem in done.problems:
+        log.warning("window not settled", problem=problem)
+        bot.ledger.add_alert(run_failed_alert("settle", problem, at=now, mode=bot.mode), at=now)
+    return done

@@ -79,7 +79,7 @@ async def played(seed: int, ahead: int) -> Runs:
     counts = await play(
         plan(6), clock=clock, run_flow=runs, ahead=ahead, ended=lambda run, state: None
     )
-    assert counts == {"Completed": 13}
+    assert counts == {"Completed": 10}
     return runs
 
 
@@ -119,12 +119,14 @@ async def test_a_run_that_never_waits_is_named(monkeypatch: pytest.MonkeyPatch) 
         await play(plan(1), clock=FakeClock(START), run_flow=hang, ahead=1, ended=lambda *_: None)
 
 
-def test_the_plan_settles_each_window_after_the_next_has_begun() -> None:
-    order = [(run.flow, (run.due - START) / timedelta(minutes=1)) for run in plan(2)]
+def test_the_plan_settles_every_second_window_and_the_last() -> None:
+    """The venue resolves a window within three minutes of its end."""
+    order = [(run.flow, (run.due - START) / timedelta(minutes=1)) for run in plan(3)]
     assert sorted(order, key=lambda item: item[1]) == [
         ("trend", 0),
         ("trend", 15),
-        ("settle", 18),
+        ("trend", 30),
         ("settle", 33),
-        ("report", 34),
+        ("settle", 48),
+        ("report", 49),
     ]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -140,6 +141,10 @@ class Stack:
     async def api(self, method: str, path: str, body: object = None) -> Any:
         async with httpx.AsyncClient(base_url=f"{self.demo.ui_url}/api", timeout=30) as http:
             answer = await http.request(method, path, json=body)
+            # Prefect on SQLite says 503 where another writer was faster; its own client waits too.
+            while answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+                await asyncio.sleep(1)
+                answer = await http.request(method, path, json=body)
             answer.raise_for_status()
             return answer.json() if answer.content else None
 

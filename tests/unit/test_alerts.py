@@ -337,7 +337,7 @@ async def test_a_channel_that_never_answers_counts_as_a_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Delivery is bounded even where a notifier is not."""
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
     class Hanging(Phone):
         async def send(self, alert: Alert) -> bool:

@@ -149,7 +149,7 @@ def test_expected_fill_walks_the_levels_and_charges_each() -> None:
     assert expected.cost_usdc == 5
     # 4 × 0.07 × 0.51 × 0.49 = 0.069972 → 0.06998; 5.692307 × 0.07 × 0.52 × 0.48 → 0.09946.
     assert expected.fee_usdc == Decimal("0.16944")
-    assert expected.average_price == Decimal("0.515874")  # 0.5158730…, rounded up
+    assert expected.average_price == Decimal("0.515873")  # (4 × 0.51 + 5.692307 × 0.52) / size
     # 5 − 9.692307 × 0.50
     assert expected.half_spread_usdc == Decimal("0.153847")
     assert expected.break_even == Decimal("0.533355")
