@@ -35,10 +35,10 @@ async def trend(series: list[str] | None = None, scheduled_at: datetime | None =
         wanted = tuple(MarketSeries.parse(text) for text in series) if series else run.bot.series
         windows = windows_due(wanted, run.due, max_lateness=timing.max_lateness)
         await label_run(run, name=name_of(windows), tags=[str(w.series) for w in windows])
-        # Seconds of imports belong before the window, not between the clock and the first request.
-        await asyncio.to_thread(load_libraries)
         if not windows:
             return
+        # Seconds of imports belong before the window, not between the clock and the first request.
+        await asyncio.to_thread(load_libraries)
         await run.bot.clock.sleep_until(run.due + timing.start_delay)
         drafts = await asyncio.gather(
             *(decide_window(run, window) for window in windows), return_exceptions=True
