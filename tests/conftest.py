@@ -8,6 +8,7 @@ import pytest
 TOGETHER = ("e2e", "flows")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a folder that shares a server in one worker."""
     root = Path(__file__).parent
