@@ -31,14 +31,14 @@ from tests.chaos.bot_process import Desk, RunPlan, RunResult, run_here, run_in_c
 from tests.chaos.crash_points import Target
 from tests.chaos.model import PROMISES, Broken, always, read_rows, when_settled
 from tests.chaos.schedule import (
-    ALL_POINTS,
+    AGREEING,
     BEFORE_THE_ORDER,
-    RECONCILE,
-    RECONCILE_CASH,
+    LEARNING,
     REDEEM,
     SETTLE,
     SHUTDOWN,
     THE_ORDER,
+    TRANSFER,
     Schedule,
 )
 from tests.chaos.shared_time import SharedClock
@@ -142,10 +142,11 @@ class Life:
         self._go("trend", due, series=tuple(str(one) for one in SERIES))
         self._move_to(start_s + 300)
         if kills:
-            self._kill_some("reconcile", RECONCILE, 3)
+            self._kill_some("reconcile", LEARNING, 2)
+            self._kill_some("reconcile", AGREEING, 1)
         self._go("settle", self._now())
         if kills:
-            self._kill_some("reconcile", RECONCILE_CASH, 2)
+            self._kill_some("reconcile", TRANSFER, 1)
         self._go("reconcile", self._now())
         self._check("after reconciling")
         self._settle(start_s + 900 + 160, windows, kills=kills)
@@ -155,8 +156,8 @@ class Life:
     ) -> None:
         target = self.schedule.next_target(BEFORE_THE_ORDER)
         if "decision log" in target.point:
-            # Only a run that trades nothing comes there.
-            direction = Direction.HOLD
+            # Only a run that trades nothing comes there; its window is no other run's.
+            direction, series = Direction.HOLD, (series[0].replace("15m", "5m"),)
         self._kill(RunPlan("trend", due, direction, series=series, target=target))
 
     def _kill_around_the_order(
@@ -196,7 +197,7 @@ class Life:
             self._resolved.add(market.condition_id)
         if kills:
             self._kill_some("settle", SETTLE, 2)
-            for _ in range(2):
+            for _ in range(3):
                 self._kill_some("settle", REDEEM, 1)
                 # A redemption that was asked for is asked for again a minute later.
                 self._move_to(self._now_s() + 61)
@@ -238,7 +239,7 @@ class Life:
         if result.problem:
             self.tally.note([Broken("books off", result.problem)], self._where())
         self.tally.note([Broken("books off", one) for one in result.violations], self._where())
-        self.schedule.learn(dict(result.counts or {}))
+        self.schedule.learn(result.counts or {}, series_count=max(len(series), 1))
         self._check_always()
         self._move_to(self._now_s() + 2)
         return result

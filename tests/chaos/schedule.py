@@ -1,7 +1,7 @@
 """Every named crash point, and which one is next: the one that was hit least."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -35,16 +35,16 @@ SHUTDOWN = (
     *_points("shutdown", "run record"),
     *_points("shutdown", "closing", ("before", "after")),
 )
-RECONCILE = (
+LEARNING = (
     *_points("reconcile", "account read"),
     *_points("reconcile", "order report"),
     *_points("reconcile", "look-up"),
+)
+AGREEING = (
+    *_points("reconcile", "fee rounding"),
     *_points("reconcile", "verdict"),
 )
-RECONCILE_CASH = (
-    *_points("reconcile", "fee rounding"),
-    *_points("reconcile", "transfer"),
-)
+TRANSFER = _points("reconcile", "transfer")
 SETTLE = (
     *_points("settle", "resolution"),
     *_points("settle", "pay-out"),
@@ -59,8 +59,9 @@ ALL_POINTS = (
     *BEFORE_THE_ORDER,
     *THE_ORDER,
     *SHUTDOWN,
-    *RECONCILE,
-    *RECONCILE_CASH,
+    *LEARNING,
+    *AGREEING,
+    *TRANSFER,
     *SETTLE,
     *REDEEM,
 )
@@ -97,6 +98,7 @@ class Schedule:
         """Count a kill, or that the run ended without reaching its point."""
         (self.hits if was_killed else self.misses)[target.point] += 1
 
-    def learn(self, counts: dict[str, int]) -> None:
-        """Remember how often each point was reached."""
-        self.seen.update(counts)
+    def learn(self, counts: Mapping[str, int], *, series_count: int) -> None:
+        """Remember how often each point was reached by a run of one series."""
+        for point, count in counts.items():
+            self.seen[point] = max(1, count // series_count)
