@@ -64,7 +64,7 @@ from polybot.sandbox.seeds import digest
 from polybot.sandbox.venue import SandboxVenue
 from polybot.trend import DecisionDraft, open_decision, refuse_late
 from tests.order_cases import TEST_KEY, Secret
-from tests.simulation.model import Caps, InvariantError, Model, ledger_digest
+from tests.simulation.model import DECIDING, Caps, InvariantError, Model, ledger_digest
 from tests.simulation.plan import plan_hour
 from tests.simulation.virtual import VenueTime, VirtualClock, VirtualLoop, VirtualTime
 from tests.simulation.wire import SOCKET_URL, URL, CableFaults, MemoryVenue, cables_for_sockets
@@ -113,18 +113,26 @@ def fast_folder() -> str | None:
 class WatchedLedger:
     """The real ledger; after every transaction of it the model looks at the books."""
 
-    def __init__(self, ledger: Ledger, after: Callable[[str, object], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        after: Callable[[str, object], None],
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take the ledger, who looks after each change, and who may come between two calls."""
         self._ledger = ledger
         self._after = after
+        self._between = between
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._ledger, name)
-        if name not in MUTATING:
-            return found
 
         def call(*args: Any, **named: Any) -> Any:
+            self._between()
             result = found(*args, **named)
-            self._after(name, result)
+            if name in MUTATING:
+                self._after(name, result)
+            self._between()
             return result
 
         return call
@@ -163,7 +171,13 @@ class Hour:
     """Everything of one seed."""
 
     def __init__(
-        self, seed: int, folder: Path, *, length_s: int = 3600, check: bool = True
+        self,
+        seed: int,
+        folder: Path,
+        *,
+        length_s: int = 3600,
+        check: bool = True,
+        risk_limits: limits.RiskLimits | None = None,
     ) -> None:
         self.seed = seed
         self.folder = folder
@@ -171,6 +185,7 @@ class Hour:
         self.random = Random(f"hour-{seed}")  # noqa: S311 - a plan, not a secret
         self.time = VirtualTime(_FIRST_S - 300 * self.random.randrange(6))
         self.clock = VirtualClock(self.time)
+        self.limits = risk_limits or _limits_of(self.random)
         self.fired: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self._salts = Random(f"salt-{seed}")  # noqa: S311
@@ -213,12 +228,12 @@ class Hour:
             gateway=self.gateway,
             account=self.wallet,
             caps=Caps(
-                stake=to_micro(LIMITS.max_stake_usdc),
-                min_cash=to_micro(LIMITS.min_cash_usdc),
-                trades=LIMITS.max_trades_per_day,
-                daily_loss=to_micro(LIMITS.max_daily_loss_usdc),
-                window=to_micro(LIMITS.max_window_exposure_usdc),
-                total=to_micro(LIMITS.max_exposure_usdc),
+                stake=to_micro(self.limits.max_stake_usdc),
+                min_cash=to_micro(self.limits.min_cash_usdc),
+                trades=self.limits.max_trades_per_day,
+                daily_loss=to_micro(self.limits.max_daily_loss_usdc),
+                window=to_micro(self.limits.max_window_exposure_usdc),
+                total=to_micro(self.limits.max_exposure_usdc),
                 reconcile_age_us=int(RECONCILE_MAX_AGE.total_seconds() * 1_000_000),
             ),
         )
@@ -331,6 +346,7 @@ class Hour:
         await self.decide(bot, window, random, name)
 
     async def decide(self, bot: Bot, window: MarketWindow, random: Random, name: str) -> None:
+        DECIDING.set(f"{name} {window.slug}")
         draft = open_decision(name, window, run_name=name, at=self.time.now())
         earlier = self.ledger.claim_decision(draft.decision)
         if earlier is not None and earlier.verdict is not Verdict.PENDING:
@@ -369,14 +385,14 @@ class Hour:
                 book,
                 totals=totals,
                 exposure=exposure,
-                limits=LIMITS,
+                limits=self.limits,
                 now=now,
                 decision_key=key,
             )
         else:
             price = book.bids[0].price if kind < 0.75 else book.asks[0].price
             order = _other_order(random, market, outcome, price, held, key)
-            answer = _approved(order, totals, exposure, now) if order else None
+            answer = _approved(order, self.limits, totals, exposure, now) if order else None
         if not isinstance(answer, ApprovedOrder):
             self.counts["refused by risk"] += 1
             draft.note(verdict=Verdict.REFUSED, reason="risk said no")
@@ -387,7 +403,7 @@ class Hour:
             exchange=bot.exchange,
             ledger=self.ledger,
             clock=self.clock,
-            limits=LIMITS,
+            limits=self.limits,
         )
         if isinstance(placed, RefusedOrder):
             self.counts["refused at the intent"] += 1
@@ -514,10 +530,20 @@ def _other_order(
     )
 
 
-def _approved(order: Order, totals: Any, exposure: Any, now: datetime) -> ApprovedOrder | None:
-    checks = limits.check_account(
-        limits.demand_of(order), LIMITS, totals, exposure, now=now
+def _limits_of(random: Random) -> limits.RiskLimits:
+    """Return limits of which some bind in most hours."""
+    return replace(
+        LIMITS,
+        max_trades_per_day=random.choice((6, 30)),
+        max_daily_loss_usdc=Decimal(random.choice((12, 45))),
+        min_cash_usdc=Decimal(random.choice((20, 20, 105))),
     )
+
+
+def _approved(
+    order: Order, own: limits.RiskLimits, totals: Any, exposure: Any, now: datetime
+) -> ApprovedOrder | None:
+    checks = limits.check_account(limits.demand_of(order), own, totals, exposure, now=now)
     if any(not check.passed for check in checks):
         return None
     expected = ExpectedFill(
