@@ -45,11 +45,11 @@ AGREEING = (
     *_points("reconcile", "verdict"),
 )
 TRANSFER = _points("reconcile", "transfer")
-SETTLE = (
+PAYING = (
     *_points("settle", "resolution"),
     *_points("settle", "pay-out"),
-    *_points("settle", "alert sent"),
 )
+TELLING = _points("settle", "alert sent")
 REDEEM = (
     *_points("settle", "redemption request"),
     *_points("settle", "redeem", ("before", "half sent", *_ANSWERS)),
@@ -62,8 +62,9 @@ ALL_POINTS = (
     *LEARNING,
     *AGREEING,
     *TRANSFER,
-    *SETTLE,
+    *PAYING,
     *REDEEM,
+    *TELLING,
 )
 # The commit of a ledger in memory takes about this long.
 _LONGEST_COMMIT_S = 0.0015
