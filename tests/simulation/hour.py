@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -18,8 +18,10 @@ from random import Random
 from typing import Any, Final
 from unittest import mock
 
+from polybot import execution, limits, reconciliation, redemption, risk, settlement
 from polybot.account_follow import follow_account
 from polybot.adapters.polymarket.account import PolymarketAccount
+from polybot.adapters.polymarket.auth import ApiCredentials
 from polybot.adapters.polymarket.clob_client import ClobClient
 from polybot.adapters.polymarket.exchange import PolymarketExchange
 from polybot.adapters.polymarket.keccak import Address
@@ -52,7 +54,6 @@ from polybot.domain.venue_account import (
     RedemptionResult,
 )
 from polybot.errors import DataError, PermanentError, PolybotError, TransientError
-from polybot import execution, limits, reconciliation, redemption, risk, settlement
 from polybot.going_live import GatedExchange, LiveAllowed
 from polybot.ports import Ledger
 from polybot.sandbox.exchange.gateway import PrivateGateway
@@ -161,8 +162,10 @@ class Bot:
     account: PolymarketAccount
     signer: OrderSigner
     funder: str
+    hour: "Hour"
 
     async def close(self) -> None:
+        self.hour.login = self.client._credentials or self.hour.login
         await self.client.aclose()
         await self.data.__aexit__()
 
@@ -182,13 +185,13 @@ class Hour:
         self.seed = seed
         self.folder = folder
         self.length_s = length_s
-        self.random = Random(f"hour-{seed}")  # noqa: S311 - a plan, not a secret
+        self.random = Random(f"hour-{seed}")
         self.time = VirtualTime(_FIRST_S - 300 * self.random.randrange(6))
         self.clock = VirtualClock(self.time)
         self.limits = risk_limits or _limits_of(self.random)
         self.fired: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
-        self._salts = Random(f"salt-{seed}")  # noqa: S311
+        self._salts = Random(f"salt-{seed}")
         self.venue = SandboxVenue(
             seed=seed,
             clock=VenueTime(self.time),  # type: ignore[arg-type]
@@ -242,6 +245,8 @@ class Hour:
         self.ledger: Any = None
         self._sql: Any = None
         self._sequence = 0
+        self.login: ApiCredentials | None = None
+        self.logins = Random(f"login-{seed}")
         self.open_files()
 
     # Opening and closing ------------------------------------------------------------------------
@@ -266,6 +271,9 @@ class Hour:
         data = PolymarketData(
             gamma_url=URL, clob_url=URL, data_url=URL, timeout_s=5, clock=self.clock
         )
+        if self.login is not None and self.logins.random() < 0.85:
+            # Most runs find the venue as another one left it; deriving the key again is slow.
+            client._credentials = self.login
         exchange = PolymarketExchange(
             client,
             signer,
@@ -286,6 +294,7 @@ class Hour:
             account=PolymarketAccount(client, self.trading, redeemer=_Redeemer(self)),
             signer=signer,
             funder=self.trading.funder,
+            hour=self,
         )
 
     def _rules(self) -> VenueRules:
@@ -475,7 +484,7 @@ class _Redeemer:
 
     def __init__(self, hour: Hour) -> None:
         self._hour = hour
-        self._random = Random(f"redeem-{hour.seed}")  # noqa: S311
+        self._random = Random(f"redeem-{hour.seed}")
 
     async def redeem(
         self, condition_id: ConditionId, held: Mapping[OutcomeTokenId, Shares]
@@ -523,9 +532,7 @@ def _other_order(
         limit_price=Price(price),
         size=Shares(size),
         budget_usdc=ZERO_USDC if is_sale else Usdc(size * price),
-        expires_at=market.window.end + timedelta(seconds=120)
-        if kind is TimeInForce.GTD
-        else None,
+        expires_at=market.window.end + timedelta(seconds=120) if kind is TimeInForce.GTD else None,
         is_post_only=kind.rests and random.random() < 0.4,
     )
 
@@ -586,7 +593,7 @@ class Player:
 
     def _start_trends(self, window: MarketWindow) -> None:
         for number in range(self.random.choice((1, 1, 1, 2))):
-            random = Random(f"{self.hour.seed}-{window.slug}-{number}")  # noqa: S311
+            random = Random(f"{self.hour.seed}-{window.slug}-{number}")
             self._start(
                 "trend",
                 lambda bot, random=random: self.hour.trend(bot, window, random, "coin"),
@@ -600,7 +607,7 @@ class Player:
         now_s = hour.time.start_s + minute_s
         for window in hour.windows:
             if window.start_s <= now_s < window.start_s + 240 and random.random() < 0.3:
-                own = Random(f"{hour.seed}-{window.slug}-{minute_s}")  # noqa: S311
+                own = Random(f"{hour.seed}-{window.slug}-{minute_s}")
                 self._start(
                     "extra",
                     lambda bot, own=own, window=window, name=f"extra-{minute_s}": hour.decide(
@@ -640,7 +647,7 @@ class Player:
 
     def _follow(self) -> None:
         if self._follower is None or self._follower.done():
-            own = Random(f"socket-{self.hour.seed}")  # noqa: S311
+            own = Random(f"socket-{self.hour.seed}")
             self._follower = self._start("follow", lambda bot: self.hour.follow(bot, own))
 
     def _start(
@@ -717,7 +724,8 @@ class Player:
 
 
 @contextmanager
-def _own_loop(hour: Hour) -> Iterator[VirtualLoop]:
+def virtual_loop(hour: Hour) -> Iterator[VirtualLoop]:
+    """Open an event loop on the hour's time, with the hour's venue at the end of its cables."""
     loop = VirtualLoop(hour.time)
     loop.venue = hour.memory_venue  # type: ignore[attr-defined]
     asyncio.set_event_loop(loop)
@@ -739,7 +747,7 @@ def play(seed: int, *, length_s: int = 3600) -> Outcomes:
         try:
             with (
                 mock.patch("polybot.adapters.polymarket.exchange.new_salt", hour.new_salt),
-                _own_loop(hour) as loop,
+                virtual_loop(hour) as loop,
             ):
                 player = Player(hour)
                 try:
@@ -766,6 +774,3 @@ def play(seed: int, *, length_s: int = 3600) -> Outcomes:
             counts=dict(hour.counts),
             broken=broken,
         )
-
-
-__all__ = ["Hour", "Outcomes", "Player", "play", "replace"]

@@ -243,8 +243,10 @@ class Model:
             sent = self.sent.get(order_id)
             if sent is None or amount > sent.maker:
                 self.fail(f"I2 order {order_id[:12]} filled {amount} of {sent}")
-            elif sent.is_buy and sent.order_type in ("GTC", "GTD") and (
-                bought[order_id] > sent.taker
+            elif (
+                sent.is_buy
+                and sent.order_type in ("GTC", "GTD")
+                and (bought[order_id] > sent.taker)
             ):
                 self.fail(f"I2 order {order_id[:12]} bought {bought[order_id]} of {sent.taker}")
         cash += self._check_positions(held)
@@ -499,7 +501,7 @@ def ledger_digest(path: Path) -> str:
             "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
         ).fetchall()
         for (name,) in tables:
-            rows = connection.execute(f'SELECT * FROM "{name}" ORDER BY rowid')  # noqa: S608
+            rows = connection.execute(f'SELECT * FROM "{name}" ORDER BY rowid')
             found.update(json.dumps([name, rows.fetchall()]).encode())
     finally:
         connection.close()

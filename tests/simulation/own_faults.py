@@ -13,11 +13,10 @@ from typing import Any, Final
 from unittest import mock
 
 from polybot import execution, going_live, limits, reconciliation
-from polybot.adapters.polymarket import exchange, order_wire, verdicts
+from polybot.adapters.polymarket import exchange, order_wire, user_stream, verdicts
 from polybot.adapters.polymarket.exchange import PolymarketExchange
 from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.adapters.polymarket.wire import own_trades
-from polybot.adapters.polymarket import user_stream
 from polybot.adapters.storage import ledger as ledger_module
 from polybot.adapters.storage import orders
 from polybot.domain.accounts import AccountTotals, MarketExposure
@@ -139,7 +138,10 @@ OWN_FAULTS: Final = (
             edit(
                 PolymarketExchange,
                 "submit",
-                ("unanswered(signed.order_id, reason).result", "_not_sent(signed.order_id, reason)"),
+                (
+                    "unanswered(signed.order_id, reason).result",
+                    "_not_sent(signed.order_id, reason)",
+                ),
             ),
         ),
     ),

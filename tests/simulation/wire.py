@@ -266,9 +266,7 @@ class _Cable(asyncio.Transport):
 class _UserSocket:
     """The server's side of ``/ws/user``: a login, pings, frames with their faults."""
 
-    def __init__(
-        self, venue: MemoryVenue, cable: _Cable, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, venue: MemoryVenue, cable: _Cable, loop: asyncio.AbstractEventLoop) -> None:
         self._venue = venue
         self._cable = cable
         self._loop = loop
