@@ -41,8 +41,12 @@ check: setup  ## Format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: setup  ## Measure how long an order takes, against the official clients and the floor
+	$(BIN)/python benchmarks/bench_signing.py
+	$(BIN)/python benchmarks/bench_order.py $(ARGS)
+
 clean:  ## Remove the environment and every cache, but no ledger
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock demo up test coverage check clean
+.PHONY: help setup lock demo up test coverage check bench chaos clean

@@ -15,7 +15,7 @@ from polybot.accounting import FillAmounts, most_rounding
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.markets import ConditionId, OutcomeTokenId
 from polybot.domain.money import from_micro, text_of, to_micro
-from polybot.domain.orders import FillStatus, Side
+from polybot.domain.orders import FillStatus, Side, max_buy_fee
 from polybot.domain.reconciliation import (
     AccountSnapshot,
     HeldToken,
@@ -157,7 +157,7 @@ def _token_room(token: HeldToken, ours: AccountSnapshot) -> Room:
         if moving.token_id == token.token_id:
             size: Decimal = moving.fill.size
             room = room.wider(below=size) if _adds_shares(moving) else room.wider(above=size)
-    for order in ours.open_orders:
+    for order in (*ours.open_orders, *ours.late_orders):
         if order.token_id == token.token_id:
             size = _most_shares(order)
             is_buy = order.side is Side.BUY
@@ -221,6 +221,12 @@ def _cash_room(ours: AccountSnapshot) -> Room:
             room = room.wider(below=order.reserved_usdc)
         else:
             # No share brings more than 1 USDC.
+            room = room.wider(above=_most_shares(order))
+    for order in ours.late_orders:
+        if order.side is Side.BUY and order.fees is not None:
+            fee = max_buy_fee(order.budget_usdc, order.fees)
+            room = room.wider(below=order.budget_usdc + fee)
+        else:
             room = room.wider(above=_most_shares(order))
     return room
 

@@ -340,12 +340,16 @@ class Ledger(Protocol):
         ...
 
     # Reconciling with the venue -----------------------------------------------------------------
-    def account_snapshot(self, *, moving_since: datetime) -> AccountSnapshot:
+    def account_snapshot(
+        self, *, moving_since: datetime, late_since: datetime | None = None
+    ) -> AccountSnapshot:
         """Return what the venue should show of our account, read in one transaction.
 
         Args:
             moving_since: Fills from here on count as on their way whatever their status: the
                 venue's balances lag behind its trades.
+            late_since: Orders that were closed without a fill from here on may still show one;
+                default: ``moving_since``.
         """
         ...
 

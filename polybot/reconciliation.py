@@ -31,7 +31,7 @@ from polybot.domain.reconciliation import (
     ReconciliationRecord,
     RedemptionState,
 )
-from polybot.domain.venue_account import VenueOrder
+from polybot.domain.venue_account import LATE_FILL_WATCH, VenueOrder
 from polybot.errors import DataError, TransientError
 from polybot.execution import SENDING_GRACE_S, reconcile
 from polybot.ports import Clock, Exchange, Ledger, VenueAccount
@@ -255,11 +255,11 @@ class _Run:
         self._add(new_fills=fills, differences=(f"{said}; it was cancelled",))
 
     async def _compare(self, account: VenueAccount) -> bool:
-        before = self.ledger.account_snapshot(moving_since=await self.clock.now() - QUIET)
+        before = self._snapshot(await self.clock.now())
         holdings = await account.holdings(tokens_to_ask(before))
         cash = await account.cash_usdc()
         now = await self.clock.now()
-        ours = self.ledger.account_snapshot(moving_since=now - QUIET)
+        ours = self._snapshot(now)
         if ours.version != before.version:
             # The two sides are not of one moment.
             self.has_raced = True
@@ -272,6 +272,11 @@ class _Run:
         )
         has_booked = self._book(compared, ours, at=now)
         return not (has_booked or self.has_raced or self.result.differences or self._is_short())
+
+    def _snapshot(self, now: datetime) -> AccountSnapshot:
+        return self.ledger.account_snapshot(
+            moving_since=now - QUIET, late_since=now - LATE_FILL_WATCH
+        )
 
     def _book(self, compared: Comparison, ours: AccountSnapshot, *, at: datetime) -> bool:
         """Book what the comparison proves; whether there was anything."""

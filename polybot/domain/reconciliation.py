@@ -116,6 +116,8 @@ class AccountSnapshot:
     arriving_usdc: Usdc
     """Payouts that were found redeemed a moment ago."""
     open_orders: tuple[OrderRecord, ...]
+    late_orders: tuple[OrderRecord, ...]
+    """Closed without a fill a moment ago; a killed order may still turn out to have filled."""
     redemptions: tuple[Redemption, ...]
     """Not final."""
 

@@ -262,9 +262,19 @@ def run_here(desk: Desk, plan: RunPlan) -> RunResult:
     return RunResult(False, found["problem"], found["counts"], tuple(found["violations"]))
 
 
+class _CompiledStatements(dict[Any, Any]):
+    """A cache for several engines of one kind; their keys begin with each one's own dialect."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(key[1:], default)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key[1:], value)
+
+
 def share_compiled_statements() -> None:
     """Let every engine of this process, and of those forked from it, use one cache."""
-    shared: dict[Any, Any] = {}
+    shared = _CompiledStatements()
     create = vars(engine)["create_engine"]
 
     def create_sharing(*args: Any, **more: Any) -> Any:

@@ -1,7 +1,7 @@
 """Every named crash point, and which one is next: the one that was hit least."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -35,21 +35,21 @@ SHUTDOWN = (
     *_points("shutdown", "run record"),
     *_points("shutdown", "closing", ("before", "after")),
 )
-RECONCILE = (
+LEARNING = (
     *_points("reconcile", "account read"),
     *_points("reconcile", "order report"),
     *_points("reconcile", "look-up"),
+)
+AGREEING = (
+    *_points("reconcile", "fee rounding"),
     *_points("reconcile", "verdict"),
 )
-RECONCILE_CASH = (
-    *_points("reconcile", "fee rounding"),
-    *_points("reconcile", "transfer"),
-)
-SETTLE = (
+TRANSFER = _points("reconcile", "transfer")
+PAYING = (
     *_points("settle", "resolution"),
     *_points("settle", "pay-out"),
-    *_points("settle", "alert sent"),
 )
+TELLING = _points("settle", "alert sent")
 REDEEM = (
     *_points("settle", "redemption request"),
     *_points("settle", "redeem", ("before", "half sent", *_ANSWERS)),
@@ -59,10 +59,12 @@ ALL_POINTS = (
     *BEFORE_THE_ORDER,
     *THE_ORDER,
     *SHUTDOWN,
-    *RECONCILE,
-    *RECONCILE_CASH,
-    *SETTLE,
+    *LEARNING,
+    *AGREEING,
+    *TRANSFER,
+    *PAYING,
     *REDEEM,
+    *TELLING,
 )
 # The commit of a ledger in memory takes about this long.
 _LONGEST_COMMIT_S = 0.0015
@@ -97,6 +99,7 @@ class Schedule:
         """Count a kill, or that the run ended without reaching its point."""
         (self.hits if was_killed else self.misses)[target.point] += 1
 
-    def learn(self, counts: dict[str, int]) -> None:
-        """Remember how often each point was reached."""
-        self.seen.update(counts)
+    def learn(self, counts: Mapping[str, int], *, series_count: int) -> None:
+        """Remember how often each point was reached by a run of one series."""
+        for point, count in counts.items():
+            self.seen[point] = max(1, count // series_count)

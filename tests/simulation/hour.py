@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -18,8 +18,10 @@ from random import Random
 from typing import Any, Final
 from unittest import mock
 
+from polybot import execution, limits, reconciliation, redemption, risk, settlement
 from polybot.account_follow import follow_account
 from polybot.adapters.polymarket.account import PolymarketAccount
+from polybot.adapters.polymarket.auth import ApiCredentials
 from polybot.adapters.polymarket.clob_client import ClobClient
 from polybot.adapters.polymarket.exchange import PolymarketExchange
 from polybot.adapters.polymarket.keccak import Address
@@ -52,7 +54,6 @@ from polybot.domain.venue_account import (
     RedemptionResult,
 )
 from polybot.errors import DataError, PermanentError, PolybotError, TransientError
-from polybot import execution, limits, reconciliation, redemption, risk, settlement
 from polybot.going_live import GatedExchange, LiveAllowed
 from polybot.ports import Ledger
 from polybot.sandbox.exchange.gateway import PrivateGateway
@@ -64,7 +65,7 @@ from polybot.sandbox.seeds import digest
 from polybot.sandbox.venue import SandboxVenue
 from polybot.trend import DecisionDraft, open_decision, refuse_late
 from tests.order_cases import TEST_KEY, Secret
-from tests.simulation.model import Caps, InvariantError, Model, ledger_digest
+from tests.simulation.model import DECIDING, Caps, InvariantError, Model, ledger_digest
 from tests.simulation.plan import plan_hour
 from tests.simulation.virtual import VenueTime, VirtualClock, VirtualLoop, VirtualTime
 from tests.simulation.wire import SOCKET_URL, URL, CableFaults, MemoryVenue, cables_for_sockets
@@ -113,18 +114,26 @@ def fast_folder() -> str | None:
 class WatchedLedger:
     """The real ledger; after every transaction of it the model looks at the books."""
 
-    def __init__(self, ledger: Ledger, after: Callable[[str, object], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        after: Callable[[str, object], None],
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take the ledger, who looks after each change, and who may come between two calls."""
         self._ledger = ledger
         self._after = after
+        self._between = between
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._ledger, name)
-        if name not in MUTATING:
-            return found
 
         def call(*args: Any, **named: Any) -> Any:
+            self._between()
             result = found(*args, **named)
-            self._after(name, result)
+            if name in MUTATING:
+                self._after(name, result)
+            self._between()
             return result
 
         return call
@@ -153,8 +162,10 @@ class Bot:
     account: PolymarketAccount
     signer: OrderSigner
     funder: str
+    hour: "Hour"
 
     async def close(self) -> None:
+        self.hour.login = self.client._credentials or self.hour.login
         await self.client.aclose()
         await self.data.__aexit__()
 
@@ -163,17 +174,24 @@ class Hour:
     """Everything of one seed."""
 
     def __init__(
-        self, seed: int, folder: Path, *, length_s: int = 3600, check: bool = True
+        self,
+        seed: int,
+        folder: Path,
+        *,
+        length_s: int = 3600,
+        check: bool = True,
+        risk_limits: limits.RiskLimits | None = None,
     ) -> None:
         self.seed = seed
         self.folder = folder
         self.length_s = length_s
-        self.random = Random(f"hour-{seed}")  # noqa: S311 - a plan, not a secret
+        self.random = Random(f"hour-{seed}")
         self.time = VirtualTime(_FIRST_S - 300 * self.random.randrange(6))
         self.clock = VirtualClock(self.time)
+        self.limits = risk_limits or _limits_of(self.random)
         self.fired: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
-        self._salts = Random(f"salt-{seed}")  # noqa: S311
+        self._salts = Random(f"salt-{seed}")
         self.venue = SandboxVenue(
             seed=seed,
             clock=VenueTime(self.time),  # type: ignore[arg-type]
@@ -213,12 +231,12 @@ class Hour:
             gateway=self.gateway,
             account=self.wallet,
             caps=Caps(
-                stake=to_micro(LIMITS.max_stake_usdc),
-                min_cash=to_micro(LIMITS.min_cash_usdc),
-                trades=LIMITS.max_trades_per_day,
-                daily_loss=to_micro(LIMITS.max_daily_loss_usdc),
-                window=to_micro(LIMITS.max_window_exposure_usdc),
-                total=to_micro(LIMITS.max_exposure_usdc),
+                stake=to_micro(self.limits.max_stake_usdc),
+                min_cash=to_micro(self.limits.min_cash_usdc),
+                trades=self.limits.max_trades_per_day,
+                daily_loss=to_micro(self.limits.max_daily_loss_usdc),
+                window=to_micro(self.limits.max_window_exposure_usdc),
+                total=to_micro(self.limits.max_exposure_usdc),
                 reconcile_age_us=int(RECONCILE_MAX_AGE.total_seconds() * 1_000_000),
             ),
         )
@@ -227,6 +245,8 @@ class Hour:
         self.ledger: Any = None
         self._sql: Any = None
         self._sequence = 0
+        self.login: ApiCredentials | None = None
+        self.logins = Random(f"login-{seed}")
         self.open_files()
 
     # Opening and closing ------------------------------------------------------------------------
@@ -251,6 +271,9 @@ class Hour:
         data = PolymarketData(
             gamma_url=URL, clob_url=URL, data_url=URL, timeout_s=5, clock=self.clock
         )
+        if self.login is not None and self.logins.random() < 0.85:
+            # Most runs find the venue as another one left it; deriving the key again is slow.
+            client._credentials = self.login
         exchange = PolymarketExchange(
             client,
             signer,
@@ -271,6 +294,7 @@ class Hour:
             account=PolymarketAccount(client, self.trading, redeemer=_Redeemer(self)),
             signer=signer,
             funder=self.trading.funder,
+            hour=self,
         )
 
     def _rules(self) -> VenueRules:
@@ -331,6 +355,7 @@ class Hour:
         await self.decide(bot, window, random, name)
 
     async def decide(self, bot: Bot, window: MarketWindow, random: Random, name: str) -> None:
+        DECIDING.set(f"{name} {window.slug}")
         draft = open_decision(name, window, run_name=name, at=self.time.now())
         earlier = self.ledger.claim_decision(draft.decision)
         if earlier is not None and earlier.verdict is not Verdict.PENDING:
@@ -369,14 +394,14 @@ class Hour:
                 book,
                 totals=totals,
                 exposure=exposure,
-                limits=LIMITS,
+                limits=self.limits,
                 now=now,
                 decision_key=key,
             )
         else:
             price = book.bids[0].price if kind < 0.75 else book.asks[0].price
             order = _other_order(random, market, outcome, price, held, key)
-            answer = _approved(order, totals, exposure, now) if order else None
+            answer = _approved(order, self.limits, totals, exposure, now) if order else None
         if not isinstance(answer, ApprovedOrder):
             self.counts["refused by risk"] += 1
             draft.note(verdict=Verdict.REFUSED, reason="risk said no")
@@ -387,7 +412,7 @@ class Hour:
             exchange=bot.exchange,
             ledger=self.ledger,
             clock=self.clock,
-            limits=LIMITS,
+            limits=self.limits,
         )
         if isinstance(placed, RefusedOrder):
             self.counts["refused at the intent"] += 1
@@ -459,7 +484,7 @@ class _Redeemer:
 
     def __init__(self, hour: Hour) -> None:
         self._hour = hour
-        self._random = Random(f"redeem-{hour.seed}")  # noqa: S311
+        self._random = Random(f"redeem-{hour.seed}")
 
     async def redeem(
         self, condition_id: ConditionId, held: Mapping[OutcomeTokenId, Shares]
@@ -507,17 +532,25 @@ def _other_order(
         limit_price=Price(price),
         size=Shares(size),
         budget_usdc=ZERO_USDC if is_sale else Usdc(size * price),
-        expires_at=market.window.end + timedelta(seconds=120)
-        if kind is TimeInForce.GTD
-        else None,
+        expires_at=market.window.end + timedelta(seconds=120) if kind is TimeInForce.GTD else None,
         is_post_only=kind.rests and random.random() < 0.4,
     )
 
 
-def _approved(order: Order, totals: Any, exposure: Any, now: datetime) -> ApprovedOrder | None:
-    checks = limits.check_account(
-        limits.demand_of(order), LIMITS, totals, exposure, now=now
+def _limits_of(random: Random) -> limits.RiskLimits:
+    """Return limits of which some bind in most hours."""
+    return replace(
+        LIMITS,
+        max_trades_per_day=random.choice((6, 30)),
+        max_daily_loss_usdc=Decimal(random.choice((12, 45))),
+        min_cash_usdc=Decimal(random.choice((20, 20, 105))),
     )
+
+
+def _approved(
+    order: Order, own: limits.RiskLimits, totals: Any, exposure: Any, now: datetime
+) -> ApprovedOrder | None:
+    checks = limits.check_account(limits.demand_of(order), own, totals, exposure, now=now)
     if any(not check.passed for check in checks):
         return None
     expected = ExpectedFill(
@@ -560,7 +593,7 @@ class Player:
 
     def _start_trends(self, window: MarketWindow) -> None:
         for number in range(self.random.choice((1, 1, 1, 2))):
-            random = Random(f"{self.hour.seed}-{window.slug}-{number}")  # noqa: S311
+            random = Random(f"{self.hour.seed}-{window.slug}-{number}")
             self._start(
                 "trend",
                 lambda bot, random=random: self.hour.trend(bot, window, random, "coin"),
@@ -574,7 +607,7 @@ class Player:
         now_s = hour.time.start_s + minute_s
         for window in hour.windows:
             if window.start_s <= now_s < window.start_s + 240 and random.random() < 0.3:
-                own = Random(f"{hour.seed}-{window.slug}-{minute_s}")  # noqa: S311
+                own = Random(f"{hour.seed}-{window.slug}-{minute_s}")
                 self._start(
                     "extra",
                     lambda bot, own=own, window=window, name=f"extra-{minute_s}": hour.decide(
@@ -614,7 +647,7 @@ class Player:
 
     def _follow(self) -> None:
         if self._follower is None or self._follower.done():
-            own = Random(f"socket-{self.hour.seed}")  # noqa: S311
+            own = Random(f"socket-{self.hour.seed}")
             self._follower = self._start("follow", lambda bot: self.hour.follow(bot, own))
 
     def _start(
@@ -691,7 +724,8 @@ class Player:
 
 
 @contextmanager
-def _own_loop(hour: Hour) -> Iterator[VirtualLoop]:
+def virtual_loop(hour: Hour) -> Iterator[VirtualLoop]:
+    """Open an event loop on the hour's time, with the hour's venue at the end of its cables."""
     loop = VirtualLoop(hour.time)
     loop.venue = hour.memory_venue  # type: ignore[attr-defined]
     asyncio.set_event_loop(loop)
@@ -713,7 +747,7 @@ def play(seed: int, *, length_s: int = 3600) -> Outcomes:
         try:
             with (
                 mock.patch("polybot.adapters.polymarket.exchange.new_salt", hour.new_salt),
-                _own_loop(hour) as loop,
+                virtual_loop(hour) as loop,
             ):
                 player = Player(hour)
                 try:
@@ -740,6 +774,3 @@ def play(seed: int, *, length_s: int = 3600) -> Outcomes:
             counts=dict(hour.counts),
             broken=broken,
         )
-
-
-__all__ = ["Hour", "Outcomes", "Player", "play", "replace"]

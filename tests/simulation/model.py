@@ -13,6 +13,7 @@ unreconciled, or beside one of unknown fate.
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,10 @@ MICRO: Final = 1_000_000
 OPEN: Final = ("sending", "unknown", "resting")
 _ABSENT: Final = ("rejected", "never-arrived")
 _DAY_US: Final = 86_400_000_000
+
+
+DECIDING: ContextVar[str] = ContextVar("DECIDING", default="")
+"""What the run is deciding at present; it travels with the request to the venue."""
 
 
 class InvariantError(AssertionError):
@@ -104,10 +109,10 @@ class Model:
         if order_id in self.sent:
             self.fail(f"I5 order {order_id[:12]} was sent twice")
         for other_id, other in self.sent.items():
-            if other.decision == row["decision_key"] and other_id != order_id:
+            if other.decision == DECIDING.get() and other_id != order_id:
                 self.fail(f"I5 decision {other.decision} has a second order")
         self.sent[order_id] = Sent(
-            row["decision_key"],
+            DECIDING.get(),
             found.order.maker_amount,
             found.order.taker_amount,
             found.order.is_buy,
@@ -238,17 +243,29 @@ class Model:
             sent = self.sent.get(order_id)
             if sent is None or amount > sent.maker:
                 self.fail(f"I2 order {order_id[:12]} filled {amount} of {sent}")
-            elif sent.is_buy and sent.order_type in ("GTC", "GTD") and (
-                bought[order_id] > sent.taker
+            elif (
+                sent.is_buy
+                and sent.order_type in ("GTC", "GTD")
+                and (bought[order_id] > sent.taker)
             ):
                 self.fail(f"I2 order {order_id[:12]} bought {bought[order_id]} of {sent.taker}")
         cash += self._check_positions(held)
+        self._check_days()
         if cash != account["cash"]:
             self.fail(f"I1 cash is {account['cash']}, history says {cash}")
         balanced = account["deposits"] + account["realised"] - account["position_cost"]
         if account["cash"] != balanced:
             self.fail(f"I1 cash is {account['cash']}, deposits and profit less cost {balanced}")
         self._check_reserved(account)
+
+    def _check_days(self) -> None:
+        """A day has counted the orders that are not proved to be none."""
+        counts: Counter[int] = Counter()
+        for row in self._all("SELECT created_at, status FROM orders"):
+            counts[row["created_at"] // _DAY_US] += row["status"] not in _ABSENT
+        for row in self._all("SELECT day, trade_count FROM days"):
+            if row["trade_count"] != counts[row["day"]]:
+                self.fail(f"I7 a day counts {row['trade_count']} orders of {counts[row['day']]}")
 
     def _check_positions(self, held: Counter[str]) -> int:
         """Compare positions with fills; return what settled markets paid."""
@@ -460,7 +477,9 @@ class Model:
 
     def _all(self, query: str, *values: Any) -> list[Row]:
         if self._rows is None:
-            self._rows = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)
+            self._rows = sqlite3.connect(
+                f"file:{self.path}?mode=ro", uri=True, check_same_thread=False
+            )
             self._rows.row_factory = sqlite3.Row
         found: list[Row] = self._rows.execute(query, values).fetchall()
         return found
@@ -482,7 +501,7 @@ def ledger_digest(path: Path) -> str:
             "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
         ).fetchall()
         for (name,) in tables:
-            rows = connection.execute(f'SELECT * FROM "{name}" ORDER BY rowid')  # noqa: S608
+            rows = connection.execute(f'SELECT * FROM "{name}" ORDER BY rowid')
             found.update(json.dumps([name, rows.fetchall()]).encode())
     finally:
         connection.close()

@@ -42,9 +42,7 @@ class _NoSockets(selectors.SelectSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose waits cost nothing and always end in the same order."""
 
-    def __init__(
-        self, time: VirtualTime, wait: Callable[[float], None] | None = None
-    ) -> None:
+    def __init__(self, time: VirtualTime, wait: Callable[[float], None] | None = None) -> None:
         """Take the time to run on.
 
         Args:

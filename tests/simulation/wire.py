@@ -51,10 +51,10 @@ class CableFaults:
 
     def on_request(self, method: str, path: str) -> tuple[str, float] | None:
         """Return a fault of this request: its kind and a number in [0, 1)."""
-        number = self._draw("request", self._share)
+        is_order = (method, path) == ("POST", "/order")
+        number = self._draw("request", self._share * (20 if is_order else 1))
         if number is None:
             return None
-        is_order = (method, path) == ("POST", "/order")
         kinds = ("cut-request", "late-arrival") if is_order else ("cut-request",)
         kind = kinds[int(number * 1000) % len(kinds)]
         self._note(kind)
@@ -266,9 +266,7 @@ class _Cable(asyncio.Transport):
 class _UserSocket:
     """The server's side of ``/ws/user``: a login, pings, frames with their faults."""
 
-    def __init__(
-        self, venue: MemoryVenue, cable: _Cable, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, venue: MemoryVenue, cable: _Cable, loop: asyncio.AbstractEventLoop) -> None:
         self._venue = venue
         self._cable = cable
         self._loop = loop

@@ -19,7 +19,7 @@ def _raw(body: bytes, old: bytes, new: bytes) -> bytes:
     return body.replace(old, new, 1)
 
 
-def _not_json(parser: str, good: bytes) -> list[Case]:
+def not_json(parser: str, good: bytes) -> list[Case]:
     """Answers that are broken before anybody asks what they are about."""
     head = good[:-1]
     return [
@@ -55,7 +55,7 @@ def _not_json(parser: str, good: bytes) -> list[Case]:
 _SHAPELESS = [b"null", b"true", b"7", b'"text"', b"[]", b"[{}]", b"{}"]
 
 
-def _shapeless(parser: str, reason: str) -> list[Case]:
+def shapeless(parser: str, reason: str) -> list[Case]:
     return [(f"{parser}-is-{body.decode()}", parser, body, reason) for body in _SHAPELESS]
 
 
@@ -409,16 +409,16 @@ TIMES: list[Case] = [
     ]
 ]
 CASES: list[Case] = [
-    *_not_json("gamma", encoded(payloads.gamma_event())),
-    *_not_json("clob", encoded(payloads.clob_market())),
-    *_not_json("book", encoded(payloads.book())),
-    *_not_json("trades", _GOOD_PAGE),
-    *_not_json("data", encoded(payloads.resolution())),
-    *_shapeless("gamma", _M),
-    *_shapeless("clob", _M),
-    *_shapeless("book", _BM),
-    *_shapeless("trades", "trades-malformed"),
-    *_shapeless("data", _RM),
+    *not_json("gamma", encoded(payloads.gamma_event())),
+    *not_json("clob", encoded(payloads.clob_market())),
+    *not_json("book", encoded(payloads.book())),
+    *not_json("trades", _GOOD_PAGE),
+    *not_json("data", encoded(payloads.resolution())),
+    *shapeless("gamma", _M),
+    *shapeless("clob", _M),
+    *shapeless("book", _BM),
+    *shapeless("trades", "trades-malformed"),
+    *shapeless("data", _RM),
     *GAMMA,
     *CLOB,
     *BOOK,

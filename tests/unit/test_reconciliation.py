@@ -140,6 +140,21 @@ async def test_late_fill_of_an_order_that_counted_as_dead_is_booked(
     assert desk.ledger.totals(at=NOW).day_trade_count == 1
 
 
+async def test_killed_order_that_filled_after_all_is_waited_for(desk: Desk) -> None:
+    """Shares and cash show what no trade tells yet: that is no withdrawal."""
+    order_id = intend(desk.ledger)
+    report(desk.ledger, order_id, status=OrderStatus.UNFILLED)
+    desk.venue_trade(order_id)
+    desk.venue.hidden.add("t0")
+    found = await desk.reconcile()
+    assert found.verdict is ReconcileVerdict.EXPLAINED
+    assert found.transferred_usdc == 0
+    assert len(found.waiting) == 2
+    desk.venue.hidden.clear()
+    assert (await desk.reconcile()).verdict is ReconcileVerdict.AGREED
+    assert desk.cash == desk.venue.cash
+
+
 async def test_statuses_only_go_forward(desk: Desk) -> None:
     """A late MATCHED after CONFIRMED changes nothing."""
     order_id = intend(desk.ledger)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from polybot.domain.modes import Mode, TradingState
@@ -155,6 +155,10 @@ class World:
         return {token: size for token, size in self.truth.shares.items() if size}
 
 
+@example(
+    damages=[Damage(fate="matched", fills=((1, 1),), answer="rejected", is_hidden_at_first=True)],
+    strangers=[],
+)
 @given(damages=st.lists(DAMAGE, max_size=4), strangers=st.lists(STRANGER, max_size=2))
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -184,6 +188,9 @@ async def _converges_or_halts(
     world.venue.hidden.clear()
     for trade in list(world.venue.trades):
         world.venue.advance(trade.trade_id, VenueTradeStatus.CONFIRMED)
+    world.clock.instant += timedelta(minutes=20)
+    must_obey(world, await world.reconcile())
+    # What was learned now may still be on its way; then nothing is.
     world.clock.instant += timedelta(minutes=20)
     last = await world.reconcile()
     must_obey(world, last)

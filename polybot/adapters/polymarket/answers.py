@@ -4,14 +4,17 @@ The texts are matched by the part that carries the meaning, in any case; one tha
 before stays a refusal (or unknown) with its text shown, and never gets a meaning by accident.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Final, NoReturn
+from typing import Final
+
+from polybot.adapters.polymarket.wire.strict import decode_text
+from polybot.errors import DataError
 
 # An answer to one order is under a kilobyte.
 LONGEST_BODY: Final = 65_536
@@ -122,15 +125,13 @@ _WAITS: Final = {
 def read_object(body: bytes) -> dict[str, object] | None:
     """Return the JSON object in a body, or ``None`` where there is none that can be trusted.
 
-    Not UTF-8, repeated keys, NaN, or longer than 64 KiB: none of these is read.
+    Not UTF-8, repeated keys, NaN, numbers beyond reason, or longer than 64 KiB: none is read.
     """
     if len(body) > LONGEST_BODY:
         return None
     try:
-        found = json.loads(
-            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
-        )
-    except (ValueError, RecursionError):
+        found = decode_text(body.decode("utf-8"))
+    except (UnicodeDecodeError, DataError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -214,21 +215,10 @@ def _seconds_of(header: str, now: datetime) -> float | None:
 
 
 def _number_of(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("repeated key")
-    return found
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")

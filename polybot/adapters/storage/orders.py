@@ -55,6 +55,7 @@ from polybot.ports import LimitChecks
 
 _RANKS: Final = {OrderStatus.SENDING: 0, OrderStatus.UNKNOWN: 1, OrderStatus.RESTING: 2}
 _FINAL_RANK: Final = 3
+_NOT_FILLED: Final = (OrderStatus.REJECTED, OrderStatus.UNFILLED, OrderStatus.NEVER_ARRIVED)
 # These prove that the venue never had the order, so the day's trade is given back.
 _ABSENT: Final = (OrderStatus.REJECTED, OrderStatus.NEVER_ARRIVED)
 
@@ -187,6 +188,16 @@ def load_open_orders(connection: Connection) -> tuple[OrderRecord, ...]:
     """Return orders that are SENDING, UNKNOWN or RESTING, oldest first."""
     rows = connection.execute(
         _orders_with_slug().where(ORDERS.c.status.in_(OPEN_STATUSES)).order_by(ORDERS.c.id)
+    ).mappings()
+    return tuple(_record_of(row) for row in rows)
+
+
+def load_unfilled_orders(connection: Connection, since_micros: int) -> tuple[OrderRecord, ...]:
+    """Return orders that were closed without any fill since an instant, oldest first."""
+    rows = connection.execute(
+        _orders_with_slug()
+        .where(ORDERS.c.status.in_(_NOT_FILLED), ORDERS.c.updated_at >= since_micros)
+        .order_by(ORDERS.c.id)
     ).mappings()
     return tuple(_record_of(row) for row in rows)
 

@@ -30,7 +30,7 @@ from polybot.adapters.storage.columns import (
     usdc_of,
 )
 from polybot.adapters.storage.fills import fill_of
-from polybot.adapters.storage.orders import load_open_orders
+from polybot.adapters.storage.orders import load_open_orders, load_unfilled_orders
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.redemptions import FINAL_STATES, load_open_redemptions
 from polybot.adapters.storage.tables import (
@@ -43,6 +43,7 @@ from polybot.adapters.storage.tables import (
     REDEMPTIONS,
     SETTLEMENTS,
 )
+from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
 from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTokenId
 from polybot.domain.money import from_micro, to_micro
@@ -63,12 +64,15 @@ _FINAL_FILLS: Final = (FillStatus.CONFIRMED, FillStatus.FAILED)
 class ReconciliationStore(Store):
     """The ledger's side of reconciling."""
 
-    def account_snapshot(self, *, moving_since: datetime) -> AccountSnapshot:
+    def account_snapshot(
+        self, *, moving_since: datetime, late_since: datetime | None = None
+    ) -> AccountSnapshot:
         """Return our side of the comparison; see ``Ledger.account_snapshot``."""
         with self._database.reading() as connection:
             account, _, _ = load_account(connection)
             fills, taker_fills = booked_fill_counts(connection)
             redemptions = load_open_redemptions(connection)
+            late = load_unfilled_orders(connection, micros_at(late_since or moving_since))
             return AccountSnapshot(
                 version=_version(connection),
                 cash_usdc=usdc_of(account.cash),
@@ -76,11 +80,12 @@ class ReconciliationStore(Store):
                 fee_adjustments_usdc=usdc_of(adjusted_micro(connection)),
                 fill_count=fills,
                 taker_fill_count=taker_fills,
-                held=_held_tokens(connection, redemptions),
+                held=_held_tokens(connection, redemptions, late),
                 moving=_moving_fills(connection, micros_at(moving_since)),
                 unproved_usdc=usdc_of(_unproved_micro(connection)),
                 arriving_usdc=usdc_of(_arriving_micro(connection, micros_at(moving_since))),
                 open_orders=load_open_orders(connection),
+                late_orders=late,
                 redemptions=redemptions,
             )
 
@@ -207,9 +212,14 @@ def _later(known: RowMapping | None, column: str, instant: datetime | None) -> i
 
 
 def _held_tokens(
-    connection: Connection, redemptions: tuple[Redemption, ...]
+    connection: Connection,
+    redemptions: tuple[Redemption, ...],
+    late_orders: tuple[OrderRecord, ...],
 ) -> tuple[HeldToken, ...]:
-    """Return tokens of markets that are not settled, and winners that wait for redemption."""
+    """Return tokens of markets that are not settled, and winners that wait for redemption.
+
+    Tokens of orders that may still turn out to have filled are among them, with no shares.
+    """
     waiting = {token_id for redemption in redemptions for token_id in redemption.holdings}
     foreign = _foreign_sizes(connection)
     rows = connection.execute(
@@ -237,6 +247,21 @@ def _held_tokens(
                 foreign_size=foreign.get(row["token_id"], Decimal(0)),
             )
         )
+    known = {token.token_id for token in held}
+    for order in late_orders:
+        if order.token_id not in known:
+            known.add(order.token_id)
+            held.append(
+                HeldToken(
+                    token_id=order.token_id,
+                    condition_id=order.condition_id,
+                    window=order.window,
+                    outcome=order.outcome,
+                    size=shares_of(0),
+                    is_settled=False,
+                    foreign_size=foreign.get(order.token_id, Decimal(0)),
+                )
+            )
     return tuple(held)
 
 

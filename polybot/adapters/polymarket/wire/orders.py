@@ -123,9 +123,7 @@ def venue_order(wire: OrderWire) -> VenueOrder:
         token_id=token_id(wire.asset_id, reason=MALFORMED),
         side=side(wire.side, reason=MALFORMED),
         price=number(wire.price, "order price", reason=MALFORMED, above=0, at_most=1),
-        original_size=number(
-            wire.original_size, "order size", reason=MALFORMED, above=-1, at_most=_LARGEST_SIZE
-        ),
+        original_size=_size(wire.original_size, "order size"),
         matched_size=_matched(wire.size_matched),
         status=_status(wire.status),
         created_at=moment(wire.created_at, "order time", reason=MALFORMED),
@@ -187,8 +185,13 @@ def on_grid(value: Decimal, name: str, *, reason: str) -> Shares:
 def _matched(value: object) -> Shares | None:
     if value is None or value == "":
         return None
-    size = number(value, "matched size", reason=MALFORMED, above=-1, at_most=_LARGEST_SIZE)
-    return on_grid(size, "matched size", reason=MALFORMED)
+    return _size(value, "matched size")
+
+
+def _size(value: object, name: str) -> Shares:
+    # The grid's own check refuses what is negative and above -1.
+    size = number(value, name, reason=MALFORMED, above=-1, at_most=_LARGEST_SIZE)
+    return on_grid(size, name, reason=MALFORMED)
 
 
 def _status(text: str) -> VenueOrderStatus:

@@ -1,0 +1,278 @@
+"""How long an approved order takes to become the bytes of its request, durably recorded first.
+
+Ours is the product's own path, ``polybot.execution.place``, from its call to the moment at which
+the HTTP client would be handed the body: amounts, fields, hash, all limits inside the transaction,
+the intent in a SQLite ledger with ``synchronous=FULL``, signature, body. Two peers and a floor
+take turns with it inside one run, because only ratios of one run mean anything on a shared machine:
+
+- both official clients, which build, sign and serialise alone: no limits, no record;
+- the floor: 700 bytes appended to a file and synchronised, and one bare signature.
+
+The network is not in it: a round trip to the venue takes far longer than all of this.
+
+Run: ``make bench`` or ``python benchmarks/bench_order.py [--rounds 60]``
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+
+from bench_signing import OWNER, SIGNER, build_order, funder_of, in_pure_python, older, unified
+from bench_signing import floor as bare_signature
+
+from polybot.adapters.polymarket.auth import ApiCredentials
+from polybot.adapters.polymarket.clob_client import ClobClient, RawAnswer
+from polybot.adapters.polymarket.exchange import PolymarketExchange
+from polybot.adapters.polymarket.order_fields import SignatureType, TradingAccount, fields_of
+from polybot.adapters.polymarket.signing import order_id_of
+from polybot.adapters.polymarket.venue_memory import VenueMemory
+from polybot.adapters.storage.ledger import SqlLedger, open_ledger
+from polybot.domain.decisions import Decision, Verdict, trend_key
+from polybot.domain.markets import ConditionId, MarketWindow
+from polybot.domain.modes import Mode
+from polybot.domain.money import ZERO_USDC, usdc
+from polybot.domain.orders import ApprovedOrder, ExpectedFill, RiskCheck
+from polybot.domain.signals import Direction
+from polybot.execution import PlacedOrder, place
+from polybot.limits import RiskLimits
+from polybot.ports import MarketData
+
+START = build_order().market.window
+LIMITS = RiskLimits(
+    stake_usdc=Decimal(10),
+    max_stake_usdc=Decimal(10),
+    min_cash_usdc=Decimal(50),
+    max_trades_per_day=1_000_000,
+    max_daily_loss_usdc=Decimal(25),
+    max_window_exposure_usdc=Decimal(20),
+    max_exposure_usdc=Decimal(30),
+    max_spread=Decimal("0.05"),
+    max_slippage=Decimal("0.03"),
+    min_time_left_s=300,
+)
+REFUSAL = b'{"error":"no orders found to match with FAK order"}'
+NAMES = ("trading-state", "book-fresh", "spread", "slippage", "min-size", "cash", "daily-loss")
+CHECKS = tuple(RiskCheck(name=name, passed=True, detail="12.5 of at most 25") for name in NAMES)
+
+Timed = Callable[[], float]
+"""Do one turn; return the seconds that count."""
+
+
+class _Clock:
+    async def now(self) -> datetime:
+        return START.start
+
+
+class _Secret:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_secret_value(self) -> str:
+        return self._text
+
+
+class _LastMetre(ClobClient):
+    """Takes the body of an order, notes when, and refuses the order."""
+
+    taken_at = 0.0
+    body = b""
+
+    async def credentials(self) -> ApiCredentials:
+        return ApiCredentials(
+            key_id=OWNER, secret=_Secret(32 * "QUJD" + "QQ=="), passphrase=_Secret("a" * 64)
+        )
+
+    async def post_order(
+        self, body: bytes, credentials: ApiCredentials, *, at: datetime
+    ) -> RawAnswer:
+        self.taken_at = time.perf_counter()
+        self.body = body
+        return RawAnswer(status=400, headers={}, body=REFUSAL)
+
+
+class _NoMarkets(MarketData):
+    """Nothing is looked up here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """One ledger, one exchange without a network, and a new market for every order."""
+
+    ledger: SqlLedger
+    exchange: PolymarketExchange
+    client: _LastMetre
+    numbers: "count[int]"
+
+    def take_turn(self, loop: asyncio.AbstractEventLoop) -> float:
+        """Claim a decision, place its order, and return the time up to the bytes [s]."""
+        approved, decision = _approved(next(self.numbers))
+        self.ledger.claim_decision(decision)
+        start = time.perf_counter()
+        placed = loop.run_until_complete(
+            place(
+                approved,
+                decision,
+                exchange=self.exchange,
+                ledger=self.ledger,
+                clock=_Clock(),
+                limits=LIMITS,
+            )
+        )
+        if not isinstance(placed, PlacedOrder):
+            raise TypeError(f"an order was not placed: {placed}")
+        return self.client.taken_at - start
+
+
+def open_desk(folder: Path, kind: SignatureType) -> Desk:
+    """Return a desk with a new ledger of 10,000 USDC."""
+    ledger = open_ledger(folder / f"live-{int(kind)}.db", mode=Mode.LIVE)
+    ledger.deposit(usdc(10_000), reference="start", at=START.start)
+    client = _LastMetre(
+        "http://127.0.0.1:9", SIGNER, clock=_Clock(), timeout_s=1, order_timeout_s=1
+    )
+    account = TradingAccount(
+        key_address=SIGNER.address, funder=funder_of(kind), signature_type=kind
+    )
+    memory = VenueMemory(folder / f"venue-{int(kind)}")
+    # The first order of an installation is a canary and waits for one more file: once in a life.
+    first = fields_of(build_order(), account, salt=1, timestamp_ms=1_795_348_800_000)
+    memory.claim_canary(order_id_of(first), first)
+    memory.pass_canary(order_id_of(first))
+    exchange = PolymarketExchange(
+        client,
+        SIGNER,
+        account,
+        market_data=_NoMarkets(),
+        clock=_Clock(),
+        memory=memory,
+    )
+    return Desk(ledger=ledger, exchange=exchange, client=client, numbers=count())
+
+
+def _approved(number: int) -> tuple[ApprovedOrder, Decision]:
+    """Return an order in a market of its own and its pending decision."""
+    window = MarketWindow(series=START.series, start_s=START.start_s + 900 * number)
+    base = build_order()
+    market = replace(base.market, window=window, condition_id=ConditionId(f"0x{number:064x}"))
+    order = replace(base, market=market, decision_key=trend_key("ema-rsi-macd", window))
+    expected = ExpectedFill(
+        size=order.size,
+        average_price=order.limit_price,
+        cost_usdc=order.budget_usdc,
+        fee_usdc=ZERO_USDC,
+        half_spread_usdc=ZERO_USDC,
+        break_even=Decimal(order.limit_price),
+    )
+    decision = Decision(
+        key=order.decision_key,
+        strategy="ema-rsi-macd",
+        window=window,
+        verdict=Verdict.PENDING,
+        reason="fast EMA crossed above the slow one",
+        decided_at=START.start,
+        run_name=window.slug,
+        direction=Direction.UP,
+        condition_id=market.condition_id,
+        indicators={"ema_fast": 77_665.25, "ema_slow": 77_660.5, "rsi": 58.1},
+        checks=CHECKS,
+    )
+    return ApprovedOrder(order=order, checks=CHECKS, expected=expected), decision
+
+
+def floor(folder: Path, kind: SignatureType) -> Timed:
+    """One append with ``fdatasync`` and one bare signature: what nothing durable can beat."""
+    handle = os.open(folder / f"floor-{int(kind)}", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    line = b"x" * 700
+    sign = bare_signature(kind)
+
+    def run() -> None:
+        os.write(handle, line)
+        os.fdatasync(handle)
+        sign()
+
+    return timed(run)
+
+
+def timed(run: Callable[[], object]) -> Timed:
+    """Return a turn that counts all of a call."""
+
+    def turn() -> float:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+    return turn
+
+
+def measure(turns: dict[str, Timed], rounds: int) -> dict[str, list[float]]:
+    """Return microseconds per turn; the variants take turns, so a busy moment meets all."""
+    taken: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(5):
+        for turn in turns.values():
+            turn()
+    for number in range(rounds * 5):
+        for name, turn in turns.items():
+            # The slow ones take part in every fifth round: enough for a median.
+            if "as installed" not in name or number % 5 == 0:
+                taken[name].append(turn() * 1e6)
+    return taken
+
+
+def report(kind: SignatureType, taken: dict[str, list[float]], first_us: float) -> None:
+    """Print what was measured, ours first, and how it stands to the goals."""
+    medians = {name: statistics.median(each) for name, each in taken.items()}
+    print(f"\n{kind.name} (signature type {int(kind)}), microseconds")
+    print(f"{'':52}{'median':>9}{'p99':>9}{'best':>9}{'to ours':>9}")
+    for name, each in taken.items():
+        p99 = statistics.quantiles(each, n=100)[98]
+        ratio = medians[name] / medians["polybot: place, durable (FULL)"]
+        print(f"{name:52}{medians[name]:9.0f}{p99:9.0f}{min(each):9.0f}{ratio:8.2f}x")
+    ours = medians["polybot: place, durable (FULL)"]
+    print(f"first order of a process, nothing compiled yet: {first_us:.0f}")
+    print(f"to the floor: {ours / medians[FLOOR]:.2f}x (goal: at most 2)")
+    for name in ("polymarket-client, as installed", "py-clob-client-v2, as installed"):
+        print(f"{name}: {medians[name] / ours:.1f}x ours, for less (goal: at least 8)")
+
+
+FLOOR = "floor: fdatasync of 700 B and one signature"
+
+
+def main() -> None:
+    """Measure both kinds of wallet and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=60, help="turns of the slowest variants")
+    rounds = parser.parse_args().rounds
+    loop = asyncio.new_event_loop()
+    # Beside the sources: a temporary folder in memory would synchronise nothing.
+    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as name:
+        for kind in (SignatureType.EOA, SignatureType.DEPOSIT_WALLET):
+            desk = open_desk(Path(name), kind)
+            first_us = desk.take_turn(loop) * 1e6
+
+            def ours(desk: Desk = desk) -> float:
+                return desk.take_turn(loop)
+
+            turns = {
+                "polybot: place, durable (FULL)": ours,
+                FLOOR: floor(Path(name), kind),
+                "polymarket-client, as installed": timed(in_pure_python(unified)(kind)),
+                "polymarket-client, coincurve": timed(unified(kind)),
+                "py-clob-client-v2, as installed": timed(in_pure_python(older)(kind)),
+                "py-clob-client-v2, coincurve": timed(older(kind)),
+            }
+            report(kind, measure(turns, rounds), first_us)
+            desk.ledger.close()
+    loop.close()
+
+
+if __name__ == "__main__":
+    main()

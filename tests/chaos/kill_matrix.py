@@ -1,0 +1,150 @@
+"""Kills the bot thousands of times and prints what was left: ``python -m tests.chaos.kill_matrix``.
+
+Two workers, forked from one process that has imported and warmed up everything; each plays lives
+of its own, one after the other, until it has its share.
+"""
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+from collections import Counter
+from random import Random
+from typing import Any
+
+from tests.chaos.bot_process import prepare_flows, run_here, share_compiled_statements
+from tests.chaos.forms import FORMS
+from tests.chaos.lives import Tally, new_life
+from tests.chaos.model import PROMISES
+from tests.chaos.schedule import ALL_POINTS, Schedule
+
+_ROUNDS_IN_A_LIFE = 8
+_SHORT_LIFE = 2
+
+Json = dict[str, Any]
+
+
+def run_matrix(*, kills: int, per_point: int, seed: int, workers: int, limit_s: float) -> Json:
+    """Return the counts of all workers together."""
+    started = time.monotonic()
+    _warm_up()
+    pipes = []
+    for number in range(workers):
+        read_end, write_end = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                found = _work(
+                    kills=-(-kills // workers),
+                    per_point=-(-per_point // workers),
+                    seed=seed * 1_000_003 + number * 100_003,
+                    deadline=started + limit_s,
+                )
+                with os.fdopen(write_end, "w") as pipe:
+                    json.dump(found, pipe)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        os.close(write_end)
+        pipes.append((pid, read_end))
+    total: Json = {}
+    for pid, read_end in pipes:
+        with os.fdopen(read_end) as pipe:
+            said = pipe.read()
+        if os.waitpid(pid, 0)[1] != 0:
+            raise SystemExit("a worker of the kill matrix broke")
+        _add(total, json.loads(said))
+    total["seconds"] = time.monotonic() - started
+    return total
+
+
+def table(found: Json) -> str:
+    """Return the counts as text."""
+    had: Counter[str] = Counter(found["had"])
+    lines = [f"{'crash point':44} {'kills':>6} {'missed':>6}  venue had the order / had not"]
+    for point in ALL_POINTS:
+        kills, missed = found["hits"].get(point, 0), found["misses"].get(point, 0)
+        yes, no = had[f"{point}|had"], had[f"{point}|had not"]
+        lines.append(f"{point:44} {kills:6} {missed:6}" + (f"  {yes} / {no}" if yes + no else ""))
+    least = min(found["hits"].get(point, 0) for point in ALL_POINTS)
+    lines += [
+        f"{found['kills']} kills with SIGKILL at {len(ALL_POINTS)} named points, at least {least} "
+        f"each, in {found['runs']} processes, {found['rounds']} rounds, {found['seconds']:.0f} s",
+        f"{found['orders']} orders and {found['fills']} trades at the venue; after restart: "
+        + ", ".join(f"{found['broken'].get(one, 0)} {one}" for one in PROMISES),
+        *found["details"],
+    ]
+    return "\n".join(lines)
+
+
+def _warm_up() -> None:
+    prepare_flows()
+    share_compiled_statements()
+    with new_life(0, Schedule(Random(0)), tally := Tally()) as life:
+        life.run = run_here
+        life.play_round(kills=False)
+    if tally.details:
+        raise SystemExit("without any kill: " + "; ".join(tally.details))
+    # What is there now is shared with every process forked from here on; nobody collects it.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _work(*, kills: int, per_point: int, seed: int, deadline: float) -> Json:
+    schedule, tally = Schedule(Random(seed)), Tally()
+    is_short = per_point == 0
+    number = 0
+
+    def is_done() -> bool:
+        least = min(schedule.hits[point] for point in ALL_POINTS)
+        return (tally.kills >= kills and least >= per_point) or time.monotonic() > deadline
+
+    while not is_done():
+        number += 1
+        with new_life(seed + number, schedule, tally) as life:
+            for _ in range(_SHORT_LIFE if is_short else _ROUNDS_IN_A_LIFE):
+                life.play_round()
+                if is_done():
+                    break
+            life.count()
+        gc.collect()
+    return {**vars(tally), "hits": schedule.hits, "misses": schedule.misses}
+
+
+def _add(total: Json, one: Json) -> None:
+    for name, value in one.items():
+        if isinstance(value, dict):
+            total[name] = dict(Counter(total.get(name, {})) + Counter(value))
+        else:
+            total[name] = total.get(name, type(value)()) + value
+
+
+def main() -> None:
+    """Print the table, or everything as JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--form", choices=tuple(FORMS), default="ci")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    wanted = parser.parse_args()
+    form = FORMS[wanted.form]
+    found = run_matrix(
+        kills=form.kills,
+        per_point=form.per_point,
+        seed=wanted.seed,
+        workers=wanted.workers,
+        limit_s=form.limit_s,
+    )
+    found["table"] = table(found)
+    sys.stdout.write(json.dumps(found) if wanted.json else found["table"] + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Run the simulation in one of its forms, print what it counted, fail where anything was broken.
+
+``python -m tests.simulation ci`` is 300 hours and 2,000 schedules; ``long`` is 10,000 hours.
+"""
+
+import argparse
+import gc
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.simulation.bites import Bite, bite
+from tests.simulation.hour import Outcomes, play
+from tests.simulation.own_faults import OWN_FAULTS
+from tests.simulation.plan import ALL_KINDS
+from tests.simulation.races import Raced, race
+
+# The hours of a form are played twice where their number is a multiple of this.
+_AGAIN_EVERY: Final = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How much is simulated."""
+
+    hours: int
+    schedules: int
+    needs_all_kinds: bool
+
+
+FORMS: Final = {
+    "short": Form(4, 20, needs_all_kinds=False),
+    "ci": Form(300, 2_000, needs_all_kinds=True),
+    "long": Form(10_000, 20_000, needs_all_kinds=True),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Return 0 where everything held and every fault of our own was caught."""
+    parser = argparse.ArgumentParser(prog="tests.simulation")
+    parser.add_argument("form", choices=FORMS, nargs="?", default="ci")
+    parser.add_argument("--hours", type=int)
+    parser.add_argument("--schedules", type=int)
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--no-bites", action="store_true")
+    chosen = parser.parse_args(argv)
+    form = FORMS[chosen.form]
+    hours = form.hours if chosen.hours is None else chosen.hours
+    schedules = form.schedules if chosen.schedules is None else chosen.schedules
+    with multiprocessing.get_context("spawn").Pool(chosen.jobs, initializer=_settle_in) as pool:
+        is_fine = _hours(pool, range(chosen.first, chosen.first + hours), form) if hours else True
+        is_fine &= (
+            _races(pool, range(chosen.first, chosen.first + schedules)) if schedules else True
+        )
+        if not chosen.no_bites:
+            is_fine &= _bites(pool)
+    return 0 if is_fine else 1
+
+
+def _hours(pool: Any, seeds: range, form: Form) -> bool:
+    began = time.monotonic()
+    fired: Counter[str] = Counter()
+    checks: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    broken: list[str] = []
+    digests: dict[int, str] = {}
+    steps = 0
+    for found in _spread(pool, play, seeds):
+        assert isinstance(found, Outcomes)
+        fired.update(found.fired)
+        checks.update(found.checks)
+        counts.update(found.counts)
+        steps += found.steps
+        digests[found.seed] = found.digest
+        if found.broken:
+            broken.append(f"seed {found.seed}: {found.broken}")
+    again = [seed for seed in seeds if seed % _AGAIN_EVERY == 0]
+    differing = [one.seed for one in _spread(pool, play, again) if one.digest != digests[one.seed]]
+    _say(f"{len(seeds)} simulated hours in {time.monotonic() - began:.0f} s, {steps} ledger steps")
+    _say("checks:  " + _listed(checks))
+    _say("counts:  " + _listed(counts))
+    _say("faults:  " + _listed({kind: fired[kind] for kind in ALL_KINDS}))
+    _say(f"played twice: {len(again)}, with another ledger: {len(differing)} {differing or ''}")
+    never = [kind for kind in ALL_KINDS if not fired[kind]]
+    if never and form.needs_all_kinds and len(seeds) >= 100:
+        broken.append(f"these faults never fired: {', '.join(never)}")
+    return _verdict("violations", [*broken, *(f"seed {one} differs" for one in differing)])
+
+
+def _races(pool: Any, seeds: range) -> bool:
+    began = time.monotonic()
+    by_scenario: Counter[str] = Counter()
+    orders: Counter[str] = Counter()
+    broken: list[str] = []
+    switches = 0
+    for found in _spread(pool, race, seeds):
+        assert isinstance(found, Raced)
+        by_scenario[found.scenario] += 1
+        orders[found.scenario] += found.orders
+        switches += found.switches
+        if found.broken:
+            broken.append(f"schedule {found.seed}, {found.scenario}: {found.broken}")
+    took = time.monotonic() - began
+    _say(f"{len(seeds)} race schedules in {took:.0f} s, {switches} changes of turn")
+    for name, count in by_scenario.items():
+        _say(f"  {name}: {count} schedules, {orders[name]} orders")
+    return _verdict("limits passed or decisions doubled", broken)
+
+
+def _bites(pool: Any) -> bool:
+    began = time.monotonic()
+    missed = []
+    found: list[Bite] = list(pool.imap(bite, range(len(OWN_FAULTS))))
+    for one in found:
+        _say(f"  {'caught' if one.caught else 'MISSED'}  {one.name}: {one.caught}")
+        if not one.caught:
+            missed.append(one.name)
+    took = time.monotonic() - began
+    _say(f"{len(found) - len(missed)} of {len(found)} own faults caught in {took:.0f} s")
+    return _verdict("own faults missed", missed)
+
+
+def _spread(pool: Any, run: Callable[[int], Any], seeds: Iterable[int]) -> Iterator[Any]:
+    yield from pool.imap_unordered(run, seeds, chunksize=1)
+
+
+def _settle_in() -> None:
+    # Simulations make much garbage in cycles that need not be found at once.
+    gc.set_threshold(50_000, 20, 20)
+
+
+def _verdict(what: str, problems: list[str]) -> bool:
+    _say(f"{what}: {len(problems)}")
+    for problem in problems[:20]:
+        _say(f"  {problem}")
+    return not problems
+
+
+def _listed(found: Any) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(dict(found).items()))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - this is what it is for
+
+
+if __name__ == "__main__":
+    sys.exit(main())
