@@ -53,7 +53,10 @@ def main(argv: list[str] | None = None) -> int:
     form = FORMS[chosen.form]
     hours = form.hours if chosen.hours is None else chosen.hours
     schedules = form.schedules if chosen.schedules is None else chosen.schedules
-    with multiprocessing.get_context("spawn").Pool(chosen.jobs, initializer=_settle_in) as pool:
+    # Simulations make much garbage in cycles that need not be found at once.
+    with multiprocessing.get_context("spawn").Pool(
+        chosen.jobs, initializer=gc.set_threshold, initargs=(50_000, 20, 20)
+    ) as pool:
         is_fine = _hours(pool, range(chosen.first, chosen.first + hours), form) if hours else True
         is_fine &= (
             _races(pool, range(chosen.first, chosen.first + schedules)) if schedules else True
@@ -128,11 +131,6 @@ def _bites(pool: Any) -> bool:
 
 def _spread(pool: Any, run: Callable[[int], Any], seeds: Iterable[int]) -> Iterator[Any]:
     yield from pool.imap_unordered(run, seeds, chunksize=1)
-
-
-def _settle_in() -> None:
-    # Simulations make much garbage in cycles that need not be found at once.
-    gc.set_threshold(50_000, 20, 20)
 
 
 def _verdict(what: str, problems: list[str]) -> bool:

@@ -25,7 +25,6 @@ from polybot.errors import PolybotError
 from polybot.limits import RiskLimits
 from polybot.sandbox.fault_plan import PlannedFault
 from tests.simulation.hour import (
-    LIMITS,
     SERIES,
     Bot,
     Hour,
@@ -37,6 +36,7 @@ from tests.simulation.model import InvariantError
 from tests.simulation.turns import Turns
 from tests.simulation.virtual import VirtualLoop
 from tests.simulation.wire import cables_for_sockets
+from tests.simulation.wishes import LIMITS
 
 # Room for one order of 5 USDC and its fee of at most 0.36, and not for two.
 SCENARIOS: Final[dict[str, RiskLimits]] = {
