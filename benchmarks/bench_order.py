@@ -291,15 +291,24 @@ def report(kind: SignatureType, taken: dict[str, list[float]], first_us: float) 
     print(f"{'':52}{'median':>9}{'p99':>9}{'best':>9}{'to ours':>9}")
     for name, each in taken.items():
         p99 = statistics.quantiles(each, n=100)[98]
-        ratio = medians[name] / medians["polybot: place, durable (FULL)"]
+        ratio = medians[name] / medians[OURS]
         print(f"{name:52}{medians[name]:9.0f}{p99:9.0f}{min(each):9.0f}{ratio:8.2f}x")
-    ours = medians["polybot: place, durable (FULL)"]
+    bests = {name: min(each) for name, each in taken.items()}
+    ours, best = medians[OURS], bests[OURS]
     print(f"first order of a process, nothing compiled yet: {first_us:.0f}")
-    print(f"to the floor: {ours / medians[FLOOR]:.2f}x (goal: at most 2)")
+    # A disk that others use makes the floor high and its ratio small; the bests show it free.
+    print(
+        f"to the floor: {ours / medians[FLOOR]:.2f}x of medians, {best / bests[FLOOR]:.2f}x of "
+        "bests (goal: at most 2)"
+    )
     for name in ("polymarket-client, as installed", "py-clob-client-v2, as installed"):
-        print(f"{name}: {medians[name] / ours:.1f}x ours, for less (goal: at least 8)")
+        print(
+            f"{name}: {medians[name] / ours:.1f}x ours of medians, {bests[name] / best:.1f}x of "
+            "bests, for less (goal: at least 8)"
+        )
 
 
+OURS = "polybot: place, durable (FULL)"
 FLOOR = "floor: fdatasync of 700 B and one signature"
 
 
@@ -319,7 +328,7 @@ def main() -> None:
                 return desk.take_turn(loop)
 
             turns = {
-                "polybot: place, durable (FULL)": ours,
+                OURS: ours,
                 FLOOR: floor(Path(name), kind),
                 "polymarket-client, as installed": timed(in_pure_python(unified)(kind)),
                 "polymarket-client, coincurve": timed(unified(kind)),
