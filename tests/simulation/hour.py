@@ -29,6 +29,7 @@ from polybot.adapters.polymarket.order_fields import SALT_BITS, SignatureType, T
 from polybot.adapters.polymarket.signing import OrderSigner
 from polybot.adapters.polymarket.user_stream import UserStream
 from polybot.adapters.polymarket.venue_memory import VenueMemory
+from polybot.adapters.storage import engine as engine_module
 from polybot.adapters.storage import ledger as ledger_module
 from polybot.domain.accounts import TradingStateChange
 from polybot.domain.decisions import Verdict
@@ -97,6 +98,23 @@ def new_ledger_bytes() -> bytes:
 def fast_folder() -> str | None:
     """Return where files live in memory: the same code and the same fsync, without a disk."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@contextmanager
+def shared_statements() -> Iterator[None]:
+    """Let every ledger that is opened meanwhile use the statements that others have compiled."""
+    create = engine_module.create_engine
+
+    def create_sharing(*args: Any, **named: Any) -> Any:
+        made = create(*args, **named)
+        made._compiled_cache = _COMPILED.setdefault("all", made._compiled_cache)
+        return made
+
+    with mock.patch.object(engine_module, "create_engine", create_sharing):
+        yield
+
+
+_COMPILED: Final[dict[str, Any]] = {}
 
 
 class WatchedLedger:
@@ -674,6 +692,7 @@ def play(seed: int, *, length_s: int = 3600) -> Outcomes:
     with (
         tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-hour-") as folder,
         cables_for_sockets(),
+        shared_statements(),
     ):
         hour = Hour(seed, Path(folder), length_s=length_s)
         broken = ""

@@ -30,6 +30,7 @@ from tests.simulation.hour import (
     Hour,
     WatchedLedger,
     fast_folder,
+    shared_statements,
     virtual_loop,
 )
 from tests.simulation.model import InvariantError
@@ -67,6 +68,7 @@ def race(seed: int) -> Raced:
     with (
         tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-race-") as folder,
         cables_for_sockets(),
+        shared_statements(),
     ):
         hour = Hour(seed, Path(folder), length_s=300, risk_limits=SCENARIOS[name])
         try:
