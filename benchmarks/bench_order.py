@@ -19,7 +19,8 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -80,6 +81,11 @@ class _Secret:
         return self._text
 
 
+CREDENTIALS = ApiCredentials(
+    key_id=OWNER, secret=_Secret(32 * "QUJD" + "QQ=="), passphrase=_Secret("a" * 64)
+)
+
+
 class _LastMetre(ClobClient):
     """Takes the body of an order, notes when, and refuses the order."""
 
@@ -87,9 +93,7 @@ class _LastMetre(ClobClient):
     body = b""
 
     async def credentials(self) -> ApiCredentials:
-        return ApiCredentials(
-            key_id=OWNER, secret=_Secret(32 * "QUJD" + "QQ=="), passphrase=_Secret("a" * 64)
-        )
+        return CREDENTIALS
 
     async def post_order(
         self, body: bytes, credentials: ApiCredentials, *, at: datetime
@@ -227,6 +231,59 @@ def measure(turns: dict[str, Timed], rounds: int) -> dict[str, list[float]]:
     return taken
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A step of the path, found by the method that does it."""
+
+    name: str
+    owner: object
+    method: str
+
+
+def take_apart(desk: Desk, loop: asyncio.AbstractEventLoop, turns: int) -> dict[str, float]:
+    """Return the median microseconds of each step; the clock's own calls are in them."""
+    dialect = desk.ledger._database.engine.dialect  # noqa: SLF001
+    parts = (
+        Part(name="amounts, fields, hash", owner=PolymarketExchange, method="prepare"),
+        Part(name="intent: all of it", owner=SqlLedger, method="record_intent"),
+        Part(name="intent: SQLite's commit with its fsync", owner=dialect, method="do_commit"),
+        Part(name="rebuilt from the record, signed", owner=type(SIGNER), method="rebuild"),
+        Part(name="restrictions of the venue", owner=VenueMemory, method="restriction"),
+    )
+    taken: dict[str, list[float]] = {part.name: [] for part in parts}
+    whole = []
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(_watched(part, taken[part.name]))
+        for _ in range(turns):
+            whole.append(desk.take_turn(loop) * 1e6)
+            # The claim before, the report after and a look at the order end transactions, too.
+            commits = taken["intent: SQLite's commit with its fsync"]
+            commits[-4:] = commits[-3:-2]
+    medians = {name: statistics.median(each) for name, each in taken.items()}
+    steps = ("amounts, fields, hash", "intent: all of it", "rebuilt from the record, signed")
+    rest = statistics.median(whole) - sum(medians[name] for name in steps)
+    return {**medians, "the rest: checks' closures, event loop, body": rest}
+
+
+@contextmanager
+def _watched(part: Part, taken: list[float]) -> Iterator[None]:
+    original = getattr(part.owner, part.method)
+
+    def watched(*args: object, **options: object) -> object:
+        start = time.perf_counter()
+        try:
+            return original(*args, **options)
+        finally:
+            taken.append((time.perf_counter() - start) * 1e6)
+
+    setattr(part.owner, part.method, watched)
+    try:
+        yield
+    finally:
+        setattr(part.owner, part.method, original)
+
+
 def report(kind: SignatureType, taken: dict[str, list[float]], first_us: float) -> None:
     """Print what was measured, ours first, and how it stands to the goals."""
     medians = {name: statistics.median(each) for name, each in taken.items()}
@@ -234,15 +291,24 @@ def report(kind: SignatureType, taken: dict[str, list[float]], first_us: float) 
     print(f"{'':52}{'median':>9}{'p99':>9}{'best':>9}{'to ours':>9}")
     for name, each in taken.items():
         p99 = statistics.quantiles(each, n=100)[98]
-        ratio = medians[name] / medians["polybot: place, durable (FULL)"]
+        ratio = medians[name] / medians[OURS]
         print(f"{name:52}{medians[name]:9.0f}{p99:9.0f}{min(each):9.0f}{ratio:8.2f}x")
-    ours = medians["polybot: place, durable (FULL)"]
+    bests = {name: min(each) for name, each in taken.items()}
+    ours, best = medians[OURS], bests[OURS]
     print(f"first order of a process, nothing compiled yet: {first_us:.0f}")
-    print(f"to the floor: {ours / medians[FLOOR]:.2f}x (goal: at most 2)")
+    # A disk that others use makes the floor high and its ratio small; the bests show it free.
+    print(
+        f"to the floor: {ours / medians[FLOOR]:.2f}x of medians, {best / bests[FLOOR]:.2f}x of "
+        "bests (goal: at most 2)"
+    )
     for name in ("polymarket-client, as installed", "py-clob-client-v2, as installed"):
-        print(f"{name}: {medians[name] / ours:.1f}x ours, for less (goal: at least 8)")
+        print(
+            f"{name}: {medians[name] / ours:.1f}x ours of medians, {bests[name] / best:.1f}x of "
+            "bests, for less (goal: at least 8)"
+        )
 
 
+OURS = "polybot: place, durable (FULL)"
 FLOOR = "floor: fdatasync of 700 B and one signature"
 
 
@@ -262,7 +328,7 @@ def main() -> None:
                 return desk.take_turn(loop)
 
             turns = {
-                "polybot: place, durable (FULL)": ours,
+                OURS: ours,
                 FLOOR: floor(Path(name), kind),
                 "polymarket-client, as installed": timed(in_pure_python(unified)(kind)),
                 "polymarket-client, coincurve": timed(unified(kind)),
@@ -270,6 +336,9 @@ def main() -> None:
                 "py-clob-client-v2, coincurve": timed(older(kind)),
             }
             report(kind, measure(turns, rounds), first_us)
+            print("ours alone, step by step (medians of a run of its own):")
+            for step, median_us in take_apart(desk, loop, rounds * 5).items():
+                print(f"  {step:50}{median_us:9.0f}")
             desk.ledger.close()
     loop.close()
 

@@ -44,8 +44,8 @@ ACCOUNT_STEPS = {
     "redeem": "redeem",
 }
 MARKET_STEPS = {"find_market": "fetch", "order_book": "fetch", "resolution": "resolution"}
-# Sending changes the venue, so each of its moments has a name of its own.
-_SENDING = ("post", "redeem")
+# Where the moments inside a request have names of their own.
+_SENDING = ("post",)
 
 
 @dataclass(frozen=True)

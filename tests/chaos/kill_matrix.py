@@ -98,13 +98,15 @@ def _warm_up() -> None:
 
 
 def _work(*, kills: int, per_point: int, seed: int, deadline: float) -> Json:
-    schedule, tally = Schedule(Random(seed)), Tally()
+    enough = max(per_point, -(-kills // len(ALL_POINTS)))
+    schedule, tally = Schedule(Random(seed), enough=enough), Tally()
     is_short = per_point == 0
     number = 0
 
     def is_done() -> bool:
         least = min(schedule.hits[point] for point in ALL_POINTS)
-        return (tally.kills >= kills and least >= per_point) or time.monotonic() > deadline
+        has_share = tally.kills >= kills and least >= per_point
+        return has_share or least >= enough or time.monotonic() > deadline
 
     while not is_done():
         number += 1

@@ -48,15 +48,15 @@ from tests.ledgers import new_live_ledger
 from tests.order_cases import TEST_KEY, Secret
 
 START_S = 1_795_392_000
-SERIES = tuple(MarketSeries(asset=asset, duration="15m") for asset in ("btc", "eth", "sol", "xrp"))
+SERIES = tuple(map(MarketSeries.parse, ("btc-15m", "eth-15m", "sol-15m", "xrp-15m", "xrp-5m")))
 # Nobody is killed in these: they leave something to settle in every round.
-QUIET_SERIES = tuple(MarketSeries(asset=asset, duration="5m") for asset in ("btc", "eth"))
+QUIET_SERIES = tuple(map(MarketSeries.parse, ("btc-5m", "eth-5m")))
 _HOLDING_SERIES = ("sol-5m",)
 CASH_USDC = Decimal(1000)
-# One order of 5 USDC with its fee fits a window, six fit the account: a second one never does.
+# One order of 5 USDC with its fee fits a window, seven fit the account: a second one never does.
 LIMITS = build_limits(
     max_window_exposure_usdc=Decimal("5.40"),
-    max_exposure_usdc=Decimal("32.40"),
+    max_exposure_usdc=Decimal("37.80"),
     min_time_left_s=60,
     max_daily_loss_usdc=Decimal(10_000),
     max_trades_per_day=200,
@@ -163,6 +163,8 @@ class Life:
         self, due: datetime, direction: Direction, series: tuple[str, ...]
     ) -> None:
         target = self.schedule.next_target(BEFORE_THE_ORDER)
+        if target is None:
+            return
         if "decision log" in target.point:
             # Only a run that trades nothing comes there; its window is no other run's.
             direction, series = Direction.HOLD, _HOLDING_SERIES
@@ -172,6 +174,8 @@ class Life:
         self, due: datetime, direction: Direction, series: tuple[str, ...]
     ) -> None:
         target = self.schedule.next_target((*THE_ORDER, *SHUTDOWN))
+        if target is None:
+            return
         variant = "refused" if target.point.endswith("refused") else "accepted"
         is_free = "post" not in target.point or target.point.endswith(("before", "half sent"))
         if is_free and self.random.random() < 0.3:
@@ -192,6 +196,8 @@ class Life:
     def _kill_some(self, flow: str, points: Sequence[str], count: int) -> None:
         for _ in range(count):
             target = self.schedule.next_target(points)
+            if target is None:
+                return
             if "transfer" in target.point:
                 self._deposits += 1
                 self.venue.transfer(self.wallet, 1 + self._deposits % 7)

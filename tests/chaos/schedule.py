@@ -52,7 +52,7 @@ PAYING = (
 TELLING = _points("settle", "alert sent")
 REDEEM = (
     *_points("settle", "redemption request"),
-    *_points("settle", "redeem", ("before", "half sent", *_ANSWERS)),
+    *_points("settle", "redeem"),
     *_points("settle", "redemption record"),
 )
 ALL_POINTS = (
@@ -75,13 +75,17 @@ class Schedule:
     """Counts what was hit and missed, and proposes where to kill next."""
 
     random: Random
+    enough: int = 1 << 30
+    """So many kills at a point, and it needs no more."""
     hits: Counter[str] = field(default_factory=Counter)
     misses: Counter[str] = field(default_factory=Counter)
     seen: dict[str, int] = field(default_factory=dict)
     """How often a point was reached in the last run that nobody killed."""
 
-    def next_target(self, points: Sequence[str]) -> Target:
-        """Return the point that needs it most, at any of its occurrences."""
+    def next_target(self, points: Sequence[str]) -> Target | None:
+        """Return the point that needs it most, at any of its occurrences; ``None``: enough."""
+        if all(self.hits[point] >= self.enough for point in points):
+            return None
         point = min(
             points,
             key=lambda one: (self.hits[one] + self.misses[one] / 4, self.random.random()),

@@ -1,6 +1,7 @@
 """Run the simulation in one of its forms, print what it counted, fail where anything was broken.
 
-``python -m tests.simulation ci`` is 300 hours and 2,000 schedules; ``long`` is 10,000 hours.
+``python -m tests.simulation ci`` is 300 hours and 2,000 schedules; ``long`` is 10,000 hours. Where
+no form is named, ``CHAOS_FORM`` names it.
 """
 
 import argparse
@@ -43,17 +44,20 @@ FORMS: Final = {
 def main(argv: list[str] | None = None) -> int:
     """Return 0 where everything held and every fault of our own was caught."""
     parser = argparse.ArgumentParser(prog="tests.simulation")
-    parser.add_argument("form", choices=FORMS, nargs="?", default="ci")
+    parser.add_argument("form", choices=FORMS, nargs="?")
     parser.add_argument("--hours", type=int)
     parser.add_argument("--schedules", type=int)
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-bites", action="store_true")
     chosen = parser.parse_args(argv)
-    form = FORMS[chosen.form]
+    form = FORMS[chosen.form or os.environ.get("CHAOS_FORM", "ci")]
     hours = form.hours if chosen.hours is None else chosen.hours
     schedules = form.schedules if chosen.schedules is None else chosen.schedules
-    with multiprocessing.get_context("spawn").Pool(chosen.jobs, initializer=_settle_in) as pool:
+    # Simulations make much garbage in cycles that need not be found at once.
+    with multiprocessing.get_context("spawn").Pool(
+        chosen.jobs, initializer=gc.set_threshold, initargs=(50_000, 20, 20)
+    ) as pool:
         is_fine = _hours(pool, range(chosen.first, chosen.first + hours), form) if hours else True
         is_fine &= (
             _races(pool, range(chosen.first, chosen.first + schedules)) if schedules else True
@@ -116,8 +120,10 @@ def _races(pool: Any, seeds: range) -> bool:
 def _bites(pool: Any) -> bool:
     began = time.monotonic()
     missed = []
-    found: list[Bite] = list(pool.imap(bite, range(len(OWN_FAULTS))))
-    for one in found:
+    found: list[Bite] = []
+    for one in _spread(pool, bite, range(len(OWN_FAULTS))):
+        assert isinstance(one, Bite)
+        found.append(one)
         _say(f"  {'caught' if one.caught else 'MISSED'}  {one.name}: {one.caught}")
         if not one.caught:
             missed.append(one.name)
@@ -128,11 +134,6 @@ def _bites(pool: Any) -> bool:
 
 def _spread(pool: Any, run: Callable[[int], Any], seeds: Iterable[int]) -> Iterator[Any]:
     yield from pool.imap_unordered(run, seeds, chunksize=1)
-
-
-def _settle_in() -> None:
-    # Simulations make much garbage in cycles that need not be found at once.
-    gc.set_threshold(50_000, 20, 20)
 
 
 def _verdict(what: str, problems: list[str]) -> bool:

@@ -9,9 +9,8 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -30,21 +29,22 @@ from polybot.adapters.polymarket.order_fields import SALT_BITS, SignatureType, T
 from polybot.adapters.polymarket.signing import OrderSigner
 from polybot.adapters.polymarket.user_stream import UserStream
 from polybot.adapters.polymarket.venue_memory import VenueMemory
+from polybot.adapters.storage import engine as engine_module
 from polybot.adapters.storage import ledger as ledger_module
 from polybot.domain.accounts import TradingStateChange
 from polybot.domain.decisions import Verdict
-from polybot.domain.markets import ConditionId, MarketSeries, MarketWindow, Outcome, OutcomeTokenId
+from polybot.domain.markets import (
+    ConditionId,
+    MarketSeries,
+    MarketWindow,
+    OutcomeTokenId,
+)
 from polybot.domain.modes import Mode, TradingState
-from polybot.domain.money import ZERO_USDC, Price, Shares, Usdc, to_micro
+from polybot.domain.money import Shares, to_micro
 from polybot.domain.orders import (
     ApprovedOrder,
-    DecisionKey,
-    ExpectedFill,
-    Order,
     OrderReport,
     RefusedOrder,
-    Side,
-    TimeInForce,
 )
 from polybot.domain.signals import Direction, Signal
 from polybot.domain.venue_account import (
@@ -69,21 +69,10 @@ from tests.simulation.model import DECIDING, Caps, InvariantError, Model, ledger
 from tests.simulation.plan import plan_hour
 from tests.simulation.virtual import VenueTime, VirtualClock, VirtualLoop, VirtualTime
 from tests.simulation.wire import SOCKET_URL, URL, CableFaults, MemoryVenue, cables_for_sockets
+from tests.simulation.wishes import approved_order, limits_of, other_order
 
 WALLET: Final = Address("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC")
 SERIES: Final = tuple(MarketSeries.parse(name) for name in ("btc-5m", "eth-5m"))
-LIMITS: Final = limits.RiskLimits(
-    stake_usdc=Decimal(5),
-    max_stake_usdc=Decimal(6),
-    min_cash_usdc=Decimal(20),
-    max_trades_per_day=30,
-    max_daily_loss_usdc=Decimal(45),
-    max_window_exposure_usdc=Decimal("10.5"),
-    max_exposure_usdc=Decimal("17.5"),
-    max_spread=Decimal("0.3"),
-    max_slippage=Decimal("0.05"),
-    min_time_left_s=30,
-)
 RECONCILE_MAX_AGE: Final = timedelta(seconds=150)
 CASH: Final = 120_000_000
 # A multiple of 300 s; half an hour before midnight, so that many hours have two UTC days.
@@ -109,6 +98,23 @@ def new_ledger_bytes() -> bytes:
 def fast_folder() -> str | None:
     """Return where files live in memory: the same code and the same fsync, without a disk."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@contextmanager
+def shared_statements() -> Iterator[None]:
+    """Let every ledger that is opened meanwhile use the statements that others have compiled."""
+    create = engine_module.create_engine
+
+    def create_sharing(*args: Any, **named: Any) -> Any:
+        made = create(*args, **named)
+        made._compiled_cache = _COMPILED.setdefault("all", made._compiled_cache)
+        return made
+
+    with mock.patch.object(engine_module, "create_engine", create_sharing):
+        yield
+
+
+_COMPILED: Final[dict[str, Any]] = {}
 
 
 class WatchedLedger:
@@ -188,7 +194,7 @@ class Hour:
         self.random = Random(f"hour-{seed}")
         self.time = VirtualTime(_FIRST_S - 300 * self.random.randrange(6))
         self.clock = VirtualClock(self.time)
-        self.limits = risk_limits or _limits_of(self.random)
+        self.limits = risk_limits or limits_of(self.random)
         self.fired: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self._salts = Random(f"salt-{seed}")
@@ -400,8 +406,8 @@ class Hour:
             )
         else:
             price = book.bids[0].price if kind < 0.75 else book.asks[0].price
-            order = _other_order(random, market, outcome, price, held, key)
-            answer = _approved(order, self.limits, totals, exposure, now) if order else None
+            order = other_order(random, market, outcome, near=price, held=held, key=key)
+            answer = approved_order(order, self.limits, totals, exposure, now) if order else None
         if not isinstance(answer, ApprovedOrder):
             self.counts["refused by risk"] += 1
             draft.note(verdict=Verdict.REFUSED, reason="risk said no")
@@ -507,61 +513,6 @@ class _Redeemer:
         if paid or any(held.values()):
             return Redeemed(transaction_hash="0x" + digest(condition_id).hex())
         return NothingToRedeem(reason="nothing is held")
-
-
-def _other_order(
-    random: Random, market: Any, outcome: Outcome, price: Decimal, held: Decimal, key: DecisionKey
-) -> Order | None:
-    """Return an order that the strategy would not make: resting, post-only, or a sale."""
-    price = price.quantize(market.tick_size)
-    if not market.tick_size <= price <= 1 - market.tick_size:
-        return None
-    kind = random.choice((TimeInForce.GTC, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.FAK))
-    is_sale = held >= 5 and random.random() < 0.6
-    size = Decimal(5) if price > Decimal("0.9") else (Decimal(4) / price).quantize(Decimal("0.01"))
-    size = max(size, Decimal(5))
-    size = min(size, held.quantize(Decimal("0.01"), "ROUND_FLOOR")) if is_sale else size
-    if kind is TimeInForce.FAK and not is_sale:
-        kind = TimeInForce.GTC
-    return Order(
-        decision_key=key,
-        market=market,
-        outcome=outcome,
-        side=Side.SELL if is_sale else Side.BUY,
-        time_in_force=kind,
-        limit_price=Price(price),
-        size=Shares(size),
-        budget_usdc=ZERO_USDC if is_sale else Usdc(size * price),
-        expires_at=market.window.end + timedelta(seconds=120) if kind is TimeInForce.GTD else None,
-        is_post_only=kind.rests and random.random() < 0.4,
-    )
-
-
-def _limits_of(random: Random) -> limits.RiskLimits:
-    """Return limits of which some bind in most hours."""
-    return replace(
-        LIMITS,
-        max_trades_per_day=random.choice((6, 30)),
-        max_daily_loss_usdc=Decimal(random.choice((12, 45))),
-        min_cash_usdc=Decimal(random.choice((20, 20, 105))),
-    )
-
-
-def _approved(
-    order: Order, own: limits.RiskLimits, totals: Any, exposure: Any, now: datetime
-) -> ApprovedOrder | None:
-    checks = limits.check_account(limits.demand_of(order), own, totals, exposure, now=now)
-    if any(not check.passed for check in checks):
-        return None
-    expected = ExpectedFill(
-        size=order.size,
-        average_price=order.limit_price,
-        cost_usdc=order.budget_usdc,
-        fee_usdc=ZERO_USDC,
-        half_spread_usdc=ZERO_USDC,
-        break_even=Decimal(order.limit_price),
-    )
-    return ApprovedOrder(order=order, checks=checks, expected=expected)
 
 
 class Player:
@@ -741,6 +692,7 @@ def play(seed: int, *, length_s: int = 3600) -> Outcomes:
     with (
         tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-hour-") as folder,
         cables_for_sockets(),
+        shared_statements(),
     ):
         hour = Hour(seed, Path(folder), length_s=length_s)
         broken = ""

@@ -72,6 +72,30 @@ class Sent:
 
 
 @dataclass(slots=True)
+class _Moved:
+    """What fills have moved, by order and by token."""
+
+    cash: int = 0
+    held: Counter[str] = field(default_factory=Counter)
+    given: Counter[str] = field(default_factory=Counter)
+    """What each order gave: USDC of a BUY, shares of a SELL."""
+    bought: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: Row) -> None:
+        gross = row["size"] * row["price"]
+        if row["side"] == "BUY":
+            cost = -(-gross // MICRO)
+            self.cash -= cost + row["fee"]
+            self.held[row["token_id"]] += row["size"]
+            self.given[row["order_id"]] += cost
+            self.bought[row["order_id"]] += row["size"]
+        else:
+            self.cash += gross // MICRO - row["fee"]
+            self.held[row["token_id"]] -= row["size"]
+            self.given[row["order_id"]] += row["size"]
+
+
+@dataclass(slots=True)
 class Model:
     """Watches one ledger and one venue."""
 
@@ -200,56 +224,13 @@ class Model:
     # The invariants -----------------------------------------------------------------------------
     def _check_books(self) -> None:
         account = self._account()
-        truth = {
-            (trade.trade_id, order.order_id): (trade, order, parts)
-            for trade, order, parts in self._own_trades()
-        }
-        fills = self._all("SELECT * FROM fills ORDER BY id")
-        counted: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
-        cash = self._given()
-        held: Counter[str] = Counter()
-        spent: Counter[str] = Counter()
-        bought: Counter[str] = Counter()
         self.checks.update(("I1", "I2", "I3"))
-        for row in fills:
-            known = truth.get((row["trade_id"], row["order_id"]))
-            if known is None:
-                self.fail(f"I3 a fill of trade {row['trade_id'][:12]} never happened")
-                return
-            trade, order, _ = known
-            is_void = row["status"] == "FAILED"
-            if is_void and trade.state is not TradeState.FAILED:
-                self.fail(f"I3 a fill was voided whose trade is {trade.state}")
-            if row["status"] == "CONFIRMED" and trade.state is not TradeState.CONFIRMED:
-                self.fail(f"I3 a fill is CONFIRMED whose trade is {trade.state}")
-            counted[row["trade_id"], row["order_id"]][row["price"]] += row["size"]
-            self._check_fee(row, trade, order)
-            if is_void:
-                continue
-            gross = row["size"] * row["price"]
-            if row["side"] == "BUY":
-                cash -= -(-gross // MICRO) + row["fee"]
-                held[row["token_id"]] += row["size"]
-                spent[row["order_id"]] += -(-gross // MICRO)
-                bought[row["order_id"]] += row["size"]
-            else:
-                cash += gross // MICRO - row["fee"]
-                held[row["token_id"]] -= row["size"]
-                spent[row["order_id"]] += row["size"]
-        for key, sizes in counted.items():
-            if sizes != Counter(dict(truth[key][2])) and sizes - Counter(dict(truth[key][2])):
-                self.fail(f"I3 fills of trade {key[0][:12]} are {sizes}, not {truth[key][2]}")
-        for order_id, amount in spent.items():
-            sent = self.sent.get(order_id)
-            if sent is None or amount > sent.maker:
-                self.fail(f"I2 order {order_id[:12]} filled {amount} of {sent}")
-            elif (
-                sent.is_buy
-                and sent.order_type in ("GTC", "GTD")
-                and (bought[order_id] > sent.taker)
-            ):
-                self.fail(f"I2 order {order_id[:12]} bought {bought[order_id]} of {sent.taker}")
-        cash += self._check_positions(held)
+        counted = self._check_fills()
+        moved = _Moved()
+        for row in counted:
+            moved.add(row)
+        self._check_sizes(moved)
+        cash = self._given() + moved.cash + self._check_positions(moved.held)
         self._check_days()
         if cash != account["cash"]:
             self.fail(f"I1 cash is {account['cash']}, history says {cash}")
@@ -257,6 +238,44 @@ class Model:
         if account["cash"] != balanced:
             self.fail(f"I1 cash is {account['cash']}, deposits and profit less cost {balanced}")
         self._check_reserved(account)
+
+    def _check_fills(self) -> list[Row]:
+        """Compare every fill with the venue's trade; return those that were not voided."""
+        truth = {
+            (trade.trade_id, order.order_id): (trade, order, parts)
+            for trade, order, parts in self._own_trades()
+        }
+        sizes: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
+        counted = []
+        for row in self._all("SELECT * FROM fills ORDER BY id"):
+            key = row["trade_id"], row["order_id"]
+            if key not in truth:
+                self.fail(f"I3 a fill of trade {row['trade_id'][:12]} never happened")
+                continue
+            trade, order, _ = truth[key]
+            is_void = row["status"] == "FAILED"
+            if is_void and trade.state is not TradeState.FAILED:
+                self.fail(f"I3 a fill was voided whose trade is {trade.state}")
+            if row["status"] == "CONFIRMED" and trade.state is not TradeState.CONFIRMED:
+                self.fail(f"I3 a fill is CONFIRMED whose trade is {trade.state}")
+            sizes[key][row["price"]] += row["size"]
+            self._check_fee(row, trade, order)
+            if not is_void:
+                counted.append(row)
+        for key, found in sizes.items():
+            if found - Counter(dict(truth[key][2])):
+                self.fail(f"I3 fills of trade {key[0][:12]} are {found}, not {truth[key][2]}")
+        return counted
+
+    def _check_sizes(self, moved: "_Moved") -> None:
+        """No order may have filled beyond what was signed."""
+        for order_id, amount in moved.given.items():
+            sent = self.sent.get(order_id)
+            if sent is None or amount > sent.maker:
+                self.fail(f"I2 order {order_id[:12]} filled {amount} of {sent}")
+            elif sent.order_type in ("GTC", "GTD") and moved.bought[order_id] > sent.taker:
+                bought = moved.bought[order_id]
+                self.fail(f"I2 order {order_id[:12]} bought {bought} of {sent.taker}")
 
     def _check_days(self) -> None:
         """A day has counted the orders that are not proved to be none."""

@@ -25,18 +25,19 @@ from polybot.errors import PolybotError
 from polybot.limits import RiskLimits
 from polybot.sandbox.fault_plan import PlannedFault
 from tests.simulation.hour import (
-    LIMITS,
     SERIES,
     Bot,
     Hour,
     WatchedLedger,
     fast_folder,
+    shared_statements,
     virtual_loop,
 )
 from tests.simulation.model import InvariantError
 from tests.simulation.turns import Turns
 from tests.simulation.virtual import VirtualLoop
 from tests.simulation.wire import cables_for_sockets
+from tests.simulation.wishes import LIMITS
 
 # Room for one order of 5 USDC and its fee of at most 0.36, and not for two.
 SCENARIOS: Final[dict[str, RiskLimits]] = {
@@ -67,6 +68,7 @@ def race(seed: int) -> Raced:
     with (
         tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-race-") as folder,
         cables_for_sockets(),
+        shared_statements(),
     ):
         hour = Hour(seed, Path(folder), length_s=300, risk_limits=SCENARIOS[name])
         try:

@@ -318,7 +318,12 @@ class _UserSocket:
 class _MemoryConnector(aiohttp.TCPConnector):
     """Opens cables to the venue that the running loop knows."""
 
-    async def _create_connection(self, req: ClientRequest, traces: Any, timeout: Any) -> Any:
+    async def _create_connection(  # type: ignore[override]
+        self,
+        req: ClientRequest,
+        traces: Any,
+        timeout: Any,  # noqa: ASYNC109 - the connector's own signature
+    ) -> Any:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         venue: MemoryVenue = loop.venue  # type: ignore[attr-defined]

@@ -159,8 +159,12 @@ class VenueMemory:
         ]
 
     def _read(self, name: str) -> dict[str, object]:
+        path = self._folder / name
+        # Most of the time there is none, and opening what is not there costs ten times as much.
+        if not path.exists():
+            return {}
         try:
-            found = json.loads((self._folder / name).read_bytes())
+            found = json.loads(path.read_bytes())
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
