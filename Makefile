@@ -29,6 +29,10 @@ up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 test: setup  ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
+chaos: setup  ## Kill, break and race the bot, and print the counts; CHAOS_FORM=ci (default) or long
+	CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m pytest tests/chaos $(ARGS)
+	CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m tests.simulation
+
 check: setup  ## Format, lint, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -43,4 +47,4 @@ clean:  ## Remove the environment and every cache, but no ledger
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock demo up test check bench clean
+.PHONY: help setup lock demo up test chaos check bench clean
