@@ -35,6 +35,10 @@ coverage: setup  ## Show that the money paths are covered, branch by branch
 	  tests/unit/test_accounting.py tests/unit/test_execution.py tests/unit/test_matching.py \
 	  tests/unit/test_paper.py tests/unit/test_risk.py tests/contract/test_exchange.py
 
+chaos: setup  ## Kill, break and race the bot, and print the counts; CHAOS_FORM=ci (default) or long
+	CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m pytest tests/chaos $(ARGS)
+	CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m tests.simulation
+
 check: setup  ## Format, lint, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

@@ -200,16 +200,12 @@ async def open_chaos_bot(desk: Desk, plan: RunPlan, probe: Probe) -> AsyncIterat
         clock=clock,
         memory=VenueMemory(desk.home / "venue"),
     )
-    gated = GatedExchange(
-        exchange, permission, ledger=ledger, reconcile_max_age=_RECONCILE_MAX_AGE
-    )
+    gated = GatedExchange(exchange, permission, ledger=ledger, reconcile_max_age=_RECONCILE_MAX_AGE)
     redeemer = SandboxRedeemer(desk.url, desk.trading.funder)
     account: Any = Watched(
         PolymarketAccount(client, desk.trading, redeemer=redeemer), probe, ACCOUNT_STEPS
     )
-    settings: Any = SimpleNamespace(
-        mode=Mode.LIVE, timing=TimingSettings(), alerts=AlertSettings()
-    )
+    settings: Any = SimpleNamespace(mode=Mode.LIVE, timing=TimingSettings(), alerts=AlertSettings())
     prices: Any = GivenForecasts(plan)
     try:
         yield Bot(
@@ -322,9 +318,7 @@ async def _run_flow(desk: Desk, plan: RunPlan, probe: Probe) -> tuple[str, ...]:
     name = f"{plan.flow}-{desk.clock.now_ms()}"
     vars(flows.run).update(
         open_bot=opened,
-        current_run=SimpleNamespace(
-            id=name, name=name, tags=[], scheduled_start_time=plan.due
-        ),
+        current_run=SimpleNamespace(id=name, name=name, tags=[], scheduled_start_time=plan.due),
     )
     match plan.flow:
         case "settle":

@@ -102,9 +102,7 @@ class Probe:
         self.counts[point] += 1
         target = self.target
         return (
-            target is not None
-            and target.point == point
-            and target.occurrence == self.counts[point]
+            target is not None and target.point == point and target.occurrence == self.counts[point]
         )
 
     # Transactions -------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from polybot.adapters.polymarket.keccak import Address
 from polybot.adapters.polymarket.order_fields import SignatureType, TradingAccount
@@ -27,9 +26,8 @@ from polybot.sandbox.exchange import refusals
 from polybot.sandbox.exchange.rules import VenueRules
 from polybot.sandbox.venue import SandboxVenue
 from tests.builders import build_limits
-from tests.chaos.bot_process import Desk, RunPlan, RunResult, run_here, run_in_child
-from tests.chaos.crash_points import Target
-from tests.chaos.model import PROMISES, Broken, always, read_rows, when_settled
+from tests.chaos.bot_process import Desk, RunPlan, RunResult, run_in_child
+from tests.chaos.model import Broken, always, read_rows, when_settled
 from tests.chaos.schedule import (
     AGREEING,
     BEFORE_THE_ORDER,
@@ -110,17 +108,25 @@ class Life:
     """One installation and its venue."""
 
     def __init__(
-        self, desk: Desk, venue: RunningVenue, wallet: Wallet, seed: int, schedule: Schedule,
+        self,
+        desk: Desk,
+        venue: RunningVenue,
+        wallet: Wallet,
+        *,
+        seed: int,
+        schedule: Schedule,
         tally: Tally,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.desk = desk
         self.venue = venue
         self.wallet = wallet
         self.schedule = schedule
         self.tally = tally
         self.random = Random(seed)
-        self._oracle = SandboxVenue(seed=seed, clock=desk.clock, v2_share=0.5,
-                                    negative_risk_share=0.5)  # fmt: skip
+        # The venue's own markets and outcomes, without its process.
+        self._oracle = SandboxVenue(
+            seed=seed, clock=desk.clock, v2_share=0.5, negative_risk_share=0.5
+        )
         self._resolved: set[str] = set()
         self._fates: list[dict[str, object]] = []
         self._deposits = 0
@@ -250,9 +256,7 @@ class Life:
         self._move_to(self._now_s() + 2)
         return result.was_killed
 
-    def _go(
-        self, flow: str, due: datetime, *, series: tuple[str, ...] = ()
-    ) -> RunResult:
+    def _go(self, flow: str, due: datetime, *, series: tuple[str, ...] = ()) -> RunResult:
         directions = self._directions(due) if flow == "trend" else {}
         result = self.run(self.desk, RunPlan(flow, due, series=series, directions=directions))
         self.tally.runs += 1
@@ -289,7 +293,8 @@ class Life:
     def _directions(self, due: datetime) -> dict[str, Direction]:
         start_s = int(due.timestamp())
         return {
-            str(one): self._direction(MarketWindow(series=one, start_s=start_s)) for one in (*SERIES, *QUIET_SERIES)
+            str(one): self._direction(MarketWindow(series=one, start_s=start_s))
+            for one in (*SERIES, *QUIET_SERIES)
         }
 
     def _direction(self, window: MarketWindow) -> Direction:
@@ -333,4 +338,4 @@ def new_life(seed: int, schedule: Schedule, tally: Tally) -> Iterator[Life]:
             seed=seed, clock=clock, rules=rules, wallet=wallet, ledger=home / "live.db"
         ) as venue:
             desk = Desk(home, venue.url, clock, signer, trading, LIMITS)
-            yield Life(desk, venue, wallet, seed, schedule, tally)
+            yield Life(desk, venue, wallet, seed=seed, schedule=schedule, tally=tally)

@@ -100,9 +100,7 @@ class Simple:
         """Return ``taken``, ``refused``, or ``unclear``."""
         credentials = await self.venue.client.credentials()
         body = build_order_body(signed, owner=credentials.key_id)
-        answer = await self.venue.client.post_order(
-            body, credentials, at=await self.venue.now()
-        )
+        answer = await self.venue.client.post_order(body, credentials, at=await self.venue.now())
         if not isinstance(answer, RawAnswer):
             return "unclear"
         try:
@@ -197,7 +195,9 @@ class DyingLedger:
 class Ours:
     """The bot's own ``place`` and ``reconcile_account`` on its ledger and its live adapter."""
 
-    def __init__(self, venue: VenueInProcess, home: Path, ledger: bytes, limits: RiskLimits) -> None:
+    def __init__(
+        self, venue: VenueInProcess, home: Path, ledger: bytes, limits: RiskLimits
+    ) -> None:
         self.venue = venue
         self._limits = limits
         self._path = home / "live.db"

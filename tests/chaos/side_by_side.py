@@ -61,12 +61,24 @@ def play_all(*, cases: int, seed: int) -> tuple[dict[str, Counter[str]], list[st
             numbers = range(first, min(first + _CASES_IN_A_VENUE, cases))
             batch = [fault_case(seed, number) for number in numbers]
             for name, found in counts.items():
-                found.update(asyncio.run(_play_batch(name, batch, seed, home, ledger, problems)))
+                found.update(
+                    asyncio.run(
+                        _play_batch(
+                            name,
+                            batch=batch,
+                            seed=seed,
+                            home=home,
+                            ledger=ledger,
+                            problems=problems,
+                        )
+                    )
+                )
     return counts, problems
 
 
 async def _play_batch(
     name: str,
+    *,
     batch: list[FaultCase],
     seed: int,
     home: Path,
@@ -111,6 +123,9 @@ async def _play(policy: Policy, venue: VenueInProcess, case: FaultCase, start_s:
     for seconds in _LOOKS_S:
         _move(venue, start_s + seconds)
         await policy.look_after()
+        # What still rests is taken off by the venue; simulating its hour is not the point.
+        for resting in venue.exchange.resting.of_market(order.market.condition_id):
+            venue.exchange.close(resting, venue.clock.now_ms(), "CANCELED")
     venue.plan.clear()
     _move(venue, start_s + _END_S)
     await policy.look_after()

@@ -1,9 +1,7 @@
 """The strict sandbox behind the bot's own client, without a socket: thousands of cases a minute."""
 
-import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from polybot.adapters.polymarket.account import PolymarketAccount
@@ -122,9 +120,7 @@ class InProcessClient(ClobClient):
     """The bot's client with its two ways to the network replaced by function calls."""
 
     def __init__(self, venue: VenueInProcess) -> None:
-        super().__init__(
-            "http://venue", venue.signer, clock=venue, timeout_s=5, order_timeout_s=5
-        )
+        super().__init__("http://venue", venue.signer, clock=venue, timeout_s=5, order_timeout_s=5)
         self._venue = venue
 
     async def post_order(
