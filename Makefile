@@ -27,7 +27,7 @@ up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 	@$(BIN)/polybot up $(ARGS)
 
 test: setup  ## Run all tests, on two cores
-	@$(MAKE) --no-print-directory --output-sync=target -j2 test-stack test-parts
+	@$(MAKE) --no-print-directory --output-sync=line -j2 test-stack test-parts
 
 test-stack: setup  # What runs on a real Prefect server
 	$(BIN)/python -m pytest tests/e2e tests/flows $(ARGS)
