@@ -27,7 +27,13 @@ up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 	@$(BIN)/polybot up $(ARGS)
 
 test: setup  ## Run all tests, on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(MAKE) --no-print-directory --output-sync=line -j2 test-stack test-parts
+
+test-stack: setup  # What runs on a real Prefect server
+	$(BIN)/python -m pytest tests/e2e tests/flows $(ARGS)
+
+test-parts: setup  # Everything else
+	$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/flows $(ARGS)
 
 coverage: setup  ## Show that the money paths are covered, branch by branch
 	$(BIN)/python -m pytest -q --cov-branch --cov-report=term-missing --cov-fail-under=95 \
@@ -53,4 +59,4 @@ clean:  ## Remove the environment and every cache, but no ledger
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock demo up test coverage check bench chaos clean
+.PHONY: help setup lock demo up test test-stack test-parts coverage chaos check bench clean
