@@ -511,7 +511,7 @@ class Model:
 
 def ledger_digest(path: Path) -> str:
     """Return a digest of every row of every table: equal ledgers have equal digests."""
-    from hashlib import sha256  # noqa: PLC0415 - used once a seed
+    from hashlib import sha256
 
     found = sha256()
     connection = sqlite3.connect(path)
