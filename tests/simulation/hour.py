@@ -459,7 +459,8 @@ class Hour:
         """What the owner does: money in, money out, a halt, and lifting what was halted."""
         state = self.ledger.trading_state().state
         if state is TradingState.HALTED:
-            await self._lift_halt(bot)
+            if random.random() < 0.5:
+                await self._lift_halt(bot)
             return
         kind = random.random()
         accounts = self.gateway.exchange.accounts
@@ -470,7 +471,7 @@ class Hour:
             free = self.wallet.cash - self.gateway.exchange.held(self.wallet)
             accounts.deposit(self.wallet, -random.randrange(1, max(free // 20, 2)))
             self.fired.update(("withdrawn", "balance-change"))
-        elif kind < 0.14:
+        elif kind < 0.16:
             self.fired["halted"] += 1
             self._set_state(TradingState.HALTED, "the owner halted")
 
