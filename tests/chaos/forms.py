@@ -24,7 +24,7 @@ class Form:
 FORMS = {
     form.name: form
     for form in (
-        Form("short", kills=80, per_point=0, cases=60, limit_s=240),
+        Form("short", kills=80, per_point=0, cases=84, limit_s=240),
         Form("ci", kills=2_000, per_point=50, cases=1_000, limit_s=1_200),
         Form("long", kills=50_000, per_point=50, cases=10_000, limit_s=8 * 3_600),
     )

@@ -72,8 +72,13 @@ def table(found: Json) -> str:
         kills, missed = found["hits"].get(point, 0), found["misses"].get(point, 0)
         yes, no = had[f"{point}|had"], had[f"{point}|had not"]
         lines.append(f"{point:44} {kills:6} {missed:6}" + (f"  {yes} / {no}" if yes + no else ""))
+    return "\n".join([*lines, summary(found)])
+
+
+def summary(found: Json) -> str:
+    """Return what came of all kills."""
     least = min(found["hits"].get(point, 0) for point in ALL_POINTS)
-    lines += [
+    lines = [
         f"{found['kills']} kills with SIGKILL at {len(ALL_POINTS)} named points, at least {least} "
         f"each, in {found['runs']} processes, {found['rounds']} rounds, {found['seconds']:.0f} s",
         f"{found['orders']} orders and {found['fills']} trades at the venue; after restart: "
@@ -144,7 +149,7 @@ def main() -> None:
         workers=wanted.workers,
         limit_s=form.limit_s,
     )
-    found["table"] = table(found)
+    found |= {"table": table(found), "summary": summary(found)}
     sys.stdout.write(json.dumps(found) if wanted.json else found["table"] + "\n")
 
 

@@ -29,15 +29,16 @@ from tests.builders import build_limits
 from tests.chaos.bot_process import Desk, RunPlan, RunResult, run_in_child
 from tests.chaos.model import Broken, always, read_rows, when_settled
 from tests.chaos.schedule import (
-    AGREEING,
     BEFORE_THE_ORDER,
     LEARNING,
     PAYING,
     REDEEM,
+    ROUNDING,
     SHUTDOWN,
     TELLING,
     THE_ORDER,
     TRANSFER,
+    VERDICT,
     Schedule,
 )
 from tests.chaos.shared_time import SharedClock
@@ -46,9 +47,11 @@ from tests.ledgers import new_live_ledger
 from tests.order_cases import TEST_KEY, Secret
 
 START_S = 1_795_392_000
-SERIES = tuple(map(MarketSeries.parse, ("btc-15m", "eth-15m", "sol-15m", "xrp-15m", "xrp-5m")))
-# Nobody is killed in these: they leave something to settle in every round.
-QUIET_SERIES = tuple(map(MarketSeries.parse, ("btc-5m", "eth-5m")))
+SERIES = tuple(
+    map(MarketSeries.parse, ("btc-15m", "eth-15m", "sol-15m", "xrp-15m", "xrp-5m", "eth-5m"))
+)
+# Nobody is killed in this one: it leaves something to settle in every round.
+QUIET_SERIES = (MarketSeries.parse("btc-5m"),)
 _HOLDING_SERIES = ("sol-5m",)
 CASH_USDC = Decimal(1000)
 # One order of 5 USDC with its fee fits a window, seven fit the account: a second one never does.
@@ -153,12 +156,13 @@ class Life:
         self._go("trend", due, series=tuple(str(one) for one in (*SERIES, *QUIET_SERIES)))
         self._move_to(start_s + 300)
         if kills:
-            self._kill_some("reconcile", LEARNING, 2)
+            self._kill_some("reconcile", LEARNING, 3)
         self._go("settle", self._now())
         # For ten minutes an order that found nothing may still show fills; cash is not judged.
         self._move_to(start_s + 960)
         if kills:
-            self._kill_some("reconcile", AGREEING, 1)
+            self._kill_some("reconcile", ROUNDING, 1)
+            self._kill_some("reconcile", VERDICT, 1)
             self._go("reconcile", self._now())
             self._kill_some("reconcile", TRANSFER, 1)
         self._go("reconcile", self._now())
@@ -182,17 +186,20 @@ class Life:
         target = self.schedule.next_target((*THE_ORDER, *SHUTDOWN))
         if target is None:
             return
+        flow = "shutdown" if target.point in SHUTDOWN else "trend"
         variant = "refused" if target.point.endswith("refused") else "accepted"
         is_free = "post" not in target.point or target.point.endswith(("before", "half sent"))
         if is_free and self.random.random() < 0.3:
             variant = "refused"
         fault: tuple[dict[str, object], ...] = ()
-        if variant == "refused":
+        if flow == "shutdown":
+            # The signal comes first, on a machine that does much else as well.
+            fault, variant = ({"kind": "slow", "delay_ms": 200},), "accepted"
+        elif variant == "refused":
             fault = (self.random.choice(_REFUSING),)
         elif self.random.random() < 0.3:
             fault = (self.random.choice(_SPOILING),)
         self.venue.arm([*self._fates, *({**one, "route": "POST /order"} for one in fault)])
-        flow = "shutdown" if target.point in SHUTDOWN else "trend"
         before = len(self.venue.books()["orders"])
         was_killed = self._kill(RunPlan(flow, due, direction, variant, series, target))
         if was_killed and "post" in target.point:

@@ -40,10 +40,8 @@ LEARNING = (
     *_points("reconcile", "order report"),
     *_points("reconcile", "look-up"),
 )
-AGREEING = (
-    *_points("reconcile", "fee rounding"),
-    *_points("reconcile", "verdict"),
-)
+ROUNDING = _points("reconcile", "fee rounding")
+VERDICT = _points("reconcile", "verdict")
 TRANSFER = _points("reconcile", "transfer")
 PAYING = (
     *_points("settle", "resolution"),
@@ -60,7 +58,8 @@ ALL_POINTS = (
     *THE_ORDER,
     *SHUTDOWN,
     *LEARNING,
-    *AGREEING,
+    *ROUNDING,
+    *VERDICT,
     *TRANSFER,
     *PAYING,
     *REDEEM,

@@ -251,6 +251,7 @@ class Hour:
         self.ledger: Any = None
         self._sql: Any = None
         self._sequence = 0
+        self.relayer = Random(f"relayer-{seed}")
         self.login: ApiCredentials | None = None
         self.logins = Random(f"login-{seed}")
         self.open_files()
@@ -459,7 +460,8 @@ class Hour:
         """What the owner does: money in, money out, a halt, and lifting what was halted."""
         state = self.ledger.trading_state().state
         if state is TradingState.HALTED:
-            await self._lift_halt(bot)
+            if random.random() < 0.5:
+                await self._lift_halt(bot)
             return
         kind = random.random()
         accounts = self.gateway.exchange.accounts
@@ -470,7 +472,7 @@ class Hour:
             free = self.wallet.cash - self.gateway.exchange.held(self.wallet)
             accounts.deposit(self.wallet, -random.randrange(1, max(free // 20, 2)))
             self.fired.update(("withdrawn", "balance-change"))
-        elif kind < 0.14:
+        elif kind < 0.16:
             self.fired["halted"] += 1
             self._set_state(TradingState.HALTED, "the owner halted")
 
@@ -497,7 +499,7 @@ class _Redeemer:
     ) -> RedemptionResult:
         exchange = self._hour.gateway.exchange
         market = exchange.venue.listing.by_condition(condition_id)
-        draw = self._random.random()
+        draw = self._hour.relayer.random()
         await asyncio.sleep(1)
         if market is None or draw < 0.1:
             raise TransientError("the relayer did not answer")
@@ -642,13 +644,15 @@ class Player:
         hour.cable._share = 0
         hour.venue.gamma_late_s = 0
         start_s = hour.time.elapsed_s
-        for pause in range(9):
-            await self._until(start_s + pause * 150)
+        pauses = 0
+        # A relayer that did not answer is asked again after an hour at most.
+        while pauses < 9 or (pauses < 40 and hour.ledger.open_redemptions()):
             self._start("settle", hour.settle)
             self._start("operate", self._lift, delay_s=75)
+            pauses += 1
+            await self._until(start_s + pauses * 150)
             if self.problem is not None:
                 raise self.problem
-        await self._until(start_s + 9 * 150)
         for task in self._in_order():
             task.cancel()
         await asyncio.sleep(10)

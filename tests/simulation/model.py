@@ -320,6 +320,8 @@ class Model:
         for row in self._all("SELECT * FROM orders"):
             if row["status"] in OPEN:
                 reserved += max(row["max_outlay"] - filled[row["order_id"]], 0)
+            elif self._may_fill(row["order_id"]):
+                self.fail(f"I7 order {row['order_id'][:12]} may fill and is {row['status']} here")
         if account["reserved"] != reserved:
             self.fail(f"I7 {account['reserved']} are reserved, open orders can cost {reserved}")
 

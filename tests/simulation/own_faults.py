@@ -197,6 +197,7 @@ OWN_FAULTS: Final = (
             ),
             edit(limits, "_trading_state", ("state is TradingState.ACTIVE or", "True or")),
         ),
+        is_race=True,
     ),
     OwnFault(
         name="an order may go beside one of unknown fate",
@@ -288,12 +289,15 @@ OWN_FAULTS: Final = (
         ),
     ),
     OwnFault(
-        name="an order's status goes back",
+        name="an order that rests counts as over",
         patches=(
             edit(
-                orders,
-                "_next_status",
-                ("current.is_open and rank >= _RANKS[current]", "True"),
+                execution,
+                "report_of",
+                (
+                    "OrderReport(status=OrderStatus.RESTING,",
+                    "OrderReport(status=OrderStatus.UNFILLED,",
+                ),
             ),
         ),
     ),

@@ -131,13 +131,15 @@ def _runs(
     runs = {f"trend-{number}": trend(*one) for number, one in enumerate(wanted)}
     runs["settle"] = lambda one, bot: one.settle(bot)
     if scenario == "a halt in between":
-        delay_s = random.uniform(0, 3)
-        runs["owner"] = lambda one, _: _halt(one, delay_s)
+        steps = random.randrange(120)
+        runs["owner"] = lambda one, _: _halt(one, steps)
     return runs
 
 
-async def _halt(hour: Hour, delay_s: float) -> None:
-    await asyncio.sleep(delay_s)
+async def _halt(hour: Hour, steps: int) -> None:
+    """Halt after so many turns of its own; a single long wait would be jumped over at once."""
+    for _ in range(steps):
+        await asyncio.sleep(0.01)
     hour._set_state(TradingState.HALTED, "the owner halted")
 
 
