@@ -29,11 +29,11 @@ up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 test: setup  ## Run all tests, on two cores
 	@$(MAKE) --no-print-directory --output-sync=line -j2 test-stack test-parts
 
-test-stack: setup  # What runs on a real Prefect server
-	$(BIN)/python -m pytest tests/e2e tests/flows $(ARGS)
+test-stack: setup  # What needs a whole local stack
+	$(BIN)/python -m pytest tests/e2e $(ARGS)
 
-test-parts: setup  # Everything else
-	$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/flows $(ARGS)
+test-parts: setup  # Everything else, but for what `make chaos` runs
+	$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/simulation $(ARGS)
 
 coverage: setup  ## Show that the money paths are covered, branch by branch
 	$(BIN)/python -m pytest -q --cov-branch --cov-report=term-missing --cov-fail-under=95 \
@@ -41,9 +41,9 @@ coverage: setup  ## Show that the money paths are covered, branch by branch
 	  tests/unit/test_accounting.py tests/unit/test_execution.py tests/unit/test_matching.py \
 	  tests/unit/test_paper.py tests/unit/test_risk.py tests/contract/test_exchange.py
 
-chaos: setup  ## Kill, break and race the bot, and print the counts; CHAOS_FORM=ci (default) or long
-	CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m pytest tests/chaos $(ARGS)
-	CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m tests.simulation
+chaos: setup  ## Kill, break and race the bot, and print the counts; CHAOS_FORM=short, ci (default) or long
+	CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m pytest tests/chaos $(if $(filter short,$(CHAOS_FORM)),tests/simulation) $(ARGS)
+	$(if $(filter short,$(CHAOS_FORM)),,CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m tests.simulation)
 
 check: setup  ## Format, lint, types, import contracts
 	$(BIN)/ruff check
