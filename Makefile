@@ -29,11 +29,11 @@ up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 test: setup  ## Run all tests, on two cores
 	@$(MAKE) --no-print-directory --output-sync=line -j2 test-stack test-parts
 
-test-stack: setup  # What needs a whole local stack
-	$(BIN)/python -m pytest tests/e2e $(ARGS)
+test-stack: setup  # What needs a real Prefect server
+	$(BIN)/python -m pytest tests/e2e tests/flows $(ARGS)
 
 test-parts: setup  # Everything else, but for what `make chaos` runs
-	$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/simulation $(ARGS)
+	$(BIN)/python -m pytest tests/contract tests/deployments tests/sandbox tests/unit $(ARGS)
 
 coverage: setup  ## Show that the money paths are covered, branch by branch
 	$(BIN)/python -m pytest -q --cov-branch --cov-report=term-missing --cov-fail-under=95 \
