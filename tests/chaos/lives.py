@@ -163,10 +163,10 @@ class Life:
         if kills:
             self._kill_some("reconcile", ROUNDING, 1)
             self._kill_some("reconcile", VERDICT, 1)
-            self._go("reconcile", self._now())
-            self._kill_some("reconcile", TRANSFER, 1)
         self._go("reconcile", self._now())
         self._check("after reconciling")
+        if kills:
+            self._kill_some("reconcile", TRANSFER, 1)
         self._settle(start_s + 900 + 160, windows, kills=kills)
 
     def _kill_before_the_order(
