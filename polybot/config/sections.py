@@ -218,6 +218,14 @@ class VenueSettings(Section):
         "wss://ws-subscriptions-clob.polymarket.com/ws/user",
         description="Our orders and fills as they happen, live mode [URL].",
     )
+    market_socket_url: SocketUrl = Field(
+        "wss://ws-subscriptions-clob.polymarket.com/ws/market",
+        description="Order books as they change, for copy trading [URL].",
+    )
+    stream_url: SocketUrl = Field(
+        "wss://ws-live-data.polymarket.com",
+        description="Everybody's trades as they happen (RTDS), for copy trading [URL].",
+    )
     relayer_url: BaseUrl = Field(
         "https://relayer-v2.polymarket.com",
         description="Sends redemptions of contract wallets without gas, live mode [URL].",

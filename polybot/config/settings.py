@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from polybot.config.copying import CopySettings
 from polybot.config.live import LiveSettings
 from polybot.config.problems import describe
 from polybot.config.sections import (
@@ -43,6 +44,8 @@ class Hosts:
     clob_url: str
     data_url: str
     user_socket_url: str
+    market_socket_url: str
+    stream_url: str
     relayer_url: str
     rpc_url: str | None
     """``None``: the official client's own choice."""
@@ -88,6 +91,7 @@ _NOT_IN_FINGERPRINT: Final[Any] = {
     "alerts": True,
     "sandbox": True,
     "logs": True,
+    "copying": {"node_url"},
     "live": {"relayer_key", "keystore", "passphrase_file"},
 }
 
@@ -128,6 +132,7 @@ class Settings(BaseSettings):
     prices: PriceSettings = PriceSettings()
     paper: PaperSettings = PaperSettings()
     live: LiveSettings = LiveSettings()
+    copying: CopySettings = CopySettings()
     alerts: AlertSettings = AlertSettings()
     sandbox: SandboxSettings = SandboxSettings()
     logs: LogSettings = LogSettings()
@@ -142,6 +147,8 @@ class Settings(BaseSettings):
                 clob_url=url,
                 data_url=url,
                 user_socket_url=f"ws{url.removeprefix('http')}/ws/user",
+                market_socket_url=f"ws{url.removeprefix('http')}/ws/market",
+                stream_url=f"ws{url.removeprefix('http')}/rtds",
                 relayer_url=url,
                 rpc_url=url,
                 geoblock_url=None,
@@ -152,6 +159,8 @@ class Settings(BaseSettings):
             clob_url=self.venue.clob_url,
             data_url=self.venue.data_url,
             user_socket_url=self.venue.user_socket_url,
+            market_socket_url=self.venue.market_socket_url,
+            stream_url=self.venue.stream_url,
             relayer_url=self.venue.relayer_url,
             rpc_url=self.venue.rpc_url,
             geoblock_url=self.venue.geoblock_url,
@@ -170,6 +179,8 @@ class Settings(BaseSettings):
             password = re.search(r"://[^/@]*:([^/@]+)@", url)
             parts += [password[1]] if password else []
             parts += [part for part in re.split(r"[/:@?&=]", url) if len(part) >= 16]
+        if self.copying.node_url is not None:
+            whole.append(self.copying.node_url.get_secret_value())
         if self.live.relayer_key is not None:
             whole.append(self.live.relayer_key.get_secret_value())
         return tuple(dict.fromkeys((*whole, *parts)))
