@@ -92,7 +92,7 @@ def check_home(examination: Examination) -> Iterator[Finding]:
 
 def check_sqlite(_: Examination) -> Iterator[Finding]:
     """Tell which SQLite is linked; where its WAL is not safe, the ledger does without."""
-    from polybot.adapters.storage.sqlite_driver import may_use_wal, sqlite_module
+    from polybot.sqlite_driver import may_use_wal, sqlite_module
 
     driver = sqlite_module()
     is_safe = may_use_wal(driver.sqlite_version_info)
@@ -212,7 +212,7 @@ def _access(path: Path, name: str, most: int) -> Finding:
 
 
 def _journal(path: Path) -> Finding:
-    from polybot.adapters.storage.sqlite_driver import may_use_wal, sqlite_module
+    from polybot.sqlite_driver import may_use_wal, sqlite_module
 
     driver = sqlite_module()
     with closing(driver.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:

@@ -9,8 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from polybot.adapters.storage.sqlite_driver import sqlite_module
 from polybot.risk import RiskLimits
+from polybot.sqlite_driver import sqlite_module
 
 Json = dict[str, Any]
 _DAY_MS = 86_400_000

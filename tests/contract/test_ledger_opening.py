@@ -16,9 +16,9 @@ import pytest
 from polybot.adapters.storage.engine import Database
 from polybot.adapters.storage.ledger import open_ledger
 from polybot.adapters.storage.migrate import HEAD, parse_location
-from polybot.adapters.storage.sqlite_driver import may_use_wal, sqlite_module
 from polybot.domain.modes import Mode
 from polybot.errors import ConfigurationError, PermanentError, TransientError
+from polybot.sqlite_driver import may_use_wal, sqlite_module
 from tests.builders import NOW
 
 _FORK = multiprocessing.get_context("fork")

@@ -1,7 +1,6 @@
 """Order ids are the published ones, markets carry their ids in them, and the ledger is watched."""
 
 import json
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from polybot.sandbox.exchange.ledger_watch import LedgerWatch
 from polybot.sandbox.exchange.rules import V1_EXCHANGE, V2_EXCHANGE, ExchangeDomain
 from polybot.sandbox.exchange.submissions import SentOrder
 from polybot.sandbox.listing import GeneratedListing
+from polybot.sqlite_driver import sqlite_module
 from tests.venue_trader import SLUG, START_S, Trader, open_exchange
 
 _V1_TOKEN = "25070934348813416902477876984955073880416401960631253331845590271167412497744"
@@ -116,11 +116,11 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with closing(sqlite3.connect(path)) as database, database:
+        with closing(sqlite_module().connect(path)) as database, database:
             database.execute("CREATE TABLE orders (order_id TEXT UNIQUE, decision_key TEXT)")
 
     def write(self, order_id: str, decision_key: str) -> None:
-        with closing(sqlite3.connect(self.path)) as database, database:
+        with closing(sqlite_module().connect(self.path)) as database, database:
             database.execute("INSERT INTO orders VALUES (?, ?)", (order_id, decision_key))
 
 
@@ -166,7 +166,7 @@ def test_an_order_that_is_not_committed_is_not_durable(tmp_path: Path) -> None:
     trader = Trader(PrivateGateway(open_exchange(), watch))
     Ledger(tmp_path / "ledger.db")
     order = trader.limit("BUY", "0.02", "100")
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as writer:
+    with closing(sqlite_module().connect(tmp_path / "ledger.db")) as writer:
         writer.execute("INSERT INTO orders VALUES (?, ?)", (_id_of(trader, order), "trend:a"))
         trader.post(order)
         writer.rollback()

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from polybot.adapters.storage.sqlite_driver import sqlite_module
 from polybot.domain.markets import Outcome
 from polybot.sandbox.exchange import typed_data
 from polybot.sandbox.exchange.accounts import Account
@@ -28,6 +27,7 @@ from polybot.sandbox.exchange.orders import OrderState, Trade, TradeState
 from polybot.sandbox.exchange.orders import VenueOrder as SandboxOrder
 from polybot.sandbox.exchange.submissions import parse_submission
 from polybot.sandbox.listing import VenueMarket
+from polybot.sqlite_driver import sqlite_module
 
 # The ledger's own driver: two SQLite libraries in one process drop each other's locks.
 sqlite3 = sqlite_module()

@@ -16,8 +16,8 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event, select
 
 from polybot.adapters.storage.faults import translated_errors
-from polybot.adapters.storage.sqlite_driver import may_use_wal, sqlite_module
 from polybot.adapters.storage.tables import ACCOUNT
+from polybot.sqlite_driver import may_use_wal, sqlite_module
 
 _WRITES: Final = "polybot_writes"
 

@@ -8,8 +8,8 @@ from typing import Final
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from polybot.adapters.storage.sqlite_driver import sqlite_module
 from polybot.errors import ConfigurationError, PermanentError, PolybotError, TransientError
+from polybot.sqlite_driver import sqlite_module
 
 # Primary result codes of SQLite; the extended code carries them in its lowest byte.
 # Source: sqlite.org/rescode.html (2026-11-22).

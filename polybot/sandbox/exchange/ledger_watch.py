@@ -1,9 +1,9 @@
 """Looks into the trader's ledger when an order arrives: its id must be durable there already.
 
-The ledger is opened read-only, as SQLite, and only its table of orders is read.
+The ledger is opened read-only, as SQLite, and only its table of orders is read. By the bot's own
+SQLite library: two of them in one process would undo each other's locks, and a bot may run in ours.
 """
 
-import sqlite3
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from polybot.sandbox.exchange.checks import domain_of
 from polybot.sandbox.exchange.rules import EXCHANGES
 from polybot.sandbox.exchange.submissions import SentOrder
 from polybot.sandbox.listing import VenueMarket
+from polybot.sqlite_driver import sqlite_module
 
 _BUSY_S = 5.0
 
@@ -48,7 +49,7 @@ class LedgerWatch:
             first_id = first_id or order_id
             try:
                 decision = self._decision_of(order_id)
-            except sqlite3.OperationalError as error:
+            except sqlite_module().OperationalError as error:
                 self._record("ledger-unreadable", first_id, str(error), now_ms)
                 return
             if decision is not None:
@@ -77,14 +78,14 @@ class LedgerWatch:
     def _decision_of(self, order_id: str) -> str | None:
         if not self._path.exists():
             return None
-        ledger = sqlite3.connect(
+        ledger = sqlite_module().connect(
             f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S
         )
         try:
             row = ledger.execute(
                 "SELECT decision_key FROM orders WHERE order_id = ?", (order_id,)
             ).fetchone()
-        except sqlite3.OperationalError as error:
+        except sqlite_module().OperationalError as error:
             # Without a table nothing is durable there; a ledger that stays locked proves nothing.
             if "no such table" in str(error):
                 return None

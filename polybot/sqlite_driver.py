@@ -1,4 +1,10 @@
-"""Which SQLite we run on, and what it may be trusted with."""
+"""Which SQLite we run on, and what it may be trusted with.
+
+One process must use one SQLite library: locks of a file are the process's, and a second library
+that closes the same file releases the first one's. So whoever opens a ledger asks here.
+
+Source: sqlite.org/howtocorrupt.html, section 2.2.1 (2026-11-22).
+"""
 
 from types import ModuleType
 
