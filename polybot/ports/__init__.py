@@ -5,7 +5,7 @@ help, ``PermanentError`` where it cannot, and ``DataError`` where an answer arri
 decision may be based on. ``Exchange.submit`` is the exception: it returns what is known.
 """
 
-from polybot.ports.copy_ledger import CopyLedger
+from polybot.ports.copy_ledger import CapChecks, CopyLedger
 from polybot.ports.leaders import BookFeed, LeaderFeed, LeaderHistory
 from polybot.ports.ledger import Ledger, LimitChecks
 from polybot.ports.venue import (
@@ -20,6 +20,7 @@ from polybot.ports.venue import (
 
 __all__ = [
     "BookFeed",
+    "CapChecks",
     "Clock",
     "CopyLedger",
     "Exchange",

@@ -1,6 +1,6 @@
 """The truth about leaders and what was made of their trades."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,10 +21,12 @@ from polybot.domain.leaders import (
     LeaderTradeKey,
     Lease,
 )
-from polybot.domain.orders import (
-    PreparedOrder,
-)
+from polybot.domain.orders import PreparedOrder, RiskCheck
 from polybot.ports.ledger import LimitChecks
+
+CapChecks = Callable[[LeaderSpending], Sequence[RiskCheck]]
+"""A leader's own caps, looked at inside the transaction that records a copy; the spending holds
+at least the order's own market."""
 
 
 class CopyLedger(Protocol):
@@ -77,17 +79,18 @@ class CopyLedger(Protocol):
         decision: Decision,
         *,
         checks: LimitChecks,
+        caps: CapChecks,
         lease: Lease,
     ) -> CopyRecorded:
         """Make a leader trade and the order that copies it durable, in one transaction.
 
         In this order: the lease must still be ours (its epoch is the newest), the trade's key
         must be new, the leader must be ACTIVE, every ledger limit (``checks``) and the leader's
-        own caps on market, leader and day (of its stored policy, against the running totals) must
-        hold; then trade, decision (as PLACED) and order (as SENDING) are inserted, the outlay is
-        reserved, and the leader's holding, pending amounts (cleared) and spending change. Where a
-        limit fails the trade is recorded as REFUSED, with the failed checks' sentences as reason,
-        and its decision too.
+        own caps on market, leader and day (``caps``, against its running totals) must hold; then
+        trade, decision (as PLACED) and order (as SENDING) are inserted, the outlay is reserved,
+        and the leader's holding, pending amounts (cleared) and spending change. Where a limit
+        fails the trade is recorded as REFUSED, with the failed checks' sentences as reason, and
+        its decision too.
         """
         ...
 
