@@ -12,9 +12,12 @@ from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polybot.errors import ConfigurationError
+from polybot.sandbox.candle_routes import CandleRoutes
 from polybot.sandbox.chain import ChainRoutes
 from polybot.sandbox.control import ControlRoutes
 from polybot.sandbox.cutting import CuttingProtocol
@@ -62,6 +65,7 @@ def create_app(
     sockets = SocketRoutes(gateway, injector)
     routes = [
         *PublicRoutes(venue).routes(),
+        *CandleRoutes(venue).routes(),
         *PrivateRoutes(gateway).routes(),
         *RelayerRoutes(gateway.exchange).routes(),
         *ChainRoutes(gateway.exchange).routes(),
@@ -77,7 +81,11 @@ def create_app(
         yield
         close()
 
-    app = Starlette(routes=[*routes, *sockets.routes()], lifespan=lifespan)
+    app = Starlette(
+        routes=[*routes, *sockets.routes()],
+        lifespan=lifespan,
+        exception_handlers={ClientDisconnect: _hung_up},
+    )
     app.state.close = close
     # Added last, runs first: requests are counted, then faulted, then answered.
     app.add_middleware(FaultMiddleware, box=box)
@@ -86,6 +94,11 @@ def create_app(
         _CountingMiddleware, counter=counter, templates=[route.path for route in routes]
     )
     return app
+
+
+async def _hung_up(request: Request, error: Exception) -> Response:
+    """Answer into the void: whoever sent half a request is gone, which is no error of ours."""
+    return Response(status_code=400)
 
 
 def bind_loopback(port: int) -> socket.socket:

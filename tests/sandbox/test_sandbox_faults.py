@@ -1,10 +1,15 @@
 """Misbehaviour on request, counted and reported."""
 
+import socket
 import time
 
+import httpx
 import pytest
 
-from tests.sandbox.conftest import SLUG, Served
+from polybot.sandbox.clock import SteppedClock
+from polybot.sandbox.venue import SandboxVenue
+from tests.sandbox.conftest import SLUG, START_S, Served
+from tests.sandbox_server import serve_in_thread
 
 
 def _arm(served: Served, **rule: object) -> None:
@@ -80,3 +85,18 @@ def test_impossible_rules_are_refused(served: Served, rule: dict[str, object]) -
     """Nothing is armed by a rule that makes no sense."""
     assert served.http.post("/sandbox/faults", json=rule).status_code == 400
     assert served.get("/sandbox/status").json()["faults"]["armed"] == []
+
+
+def test_client_that_hangs_up_in_the_middle_leaves_no_traceback(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Half a request of any route is forgotten; the next client is answered."""
+    venue = SandboxVenue(seed=7, clock=SteppedClock(START_S * 1000))
+    with serve_in_thread(venue) as url:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        for path in ("/order", "/orders", "/books", "/submit", "/sandbox/accounts"):
+            with socket.create_connection(address) as connection:
+                head = f"POST {path} HTTP/1.1\r\nHost: venue\r\nContent-Length: 100\r\n\r\n"
+                connection.sendall(head.encode() + b'{"order":')
+        assert httpx.get(f"{url}/time", trust_env=False).status_code == 200
+    assert "Traceback" not in capfd.readouterr().err
