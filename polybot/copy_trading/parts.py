@@ -1,0 +1,78 @@
+"""What the copy loop is put together from: the outside world and the operator's wishes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from polybot.domain.leaders import LeaderAddress
+from polybot.domain.markets import ASSETS, DURATIONS_S, MarketSeries
+from polybot.domain.modes import Mode
+from polybot.limits import RiskLimits
+from polybot.ports import (
+    BookFeed,
+    CopyLedger,
+    Exchange,
+    InstantClock,
+    LeaderFeed,
+    LeaderHistory,
+    Ledger,
+    MarketData,
+    VenueAccount,
+)
+
+LEASE_NAME: Final = "copy-trading"
+"""The lease, and the desired state, of copy trading."""
+ALL_SERIES: Final = tuple(
+    MarketSeries(asset=asset, duration=duration) for asset in ASSETS for duration in DURATIONS_S
+)
+
+
+class CopyBooks(Ledger, CopyLedger, Protocol):
+    """The whole ledger: copies share orders, money and limits with everything else."""
+
+
+def machine_time() -> datetime:
+    """Return the machine's instant: leases run in real time, also in a sandbox."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyPorts:
+    """The outside world of a copy loop; whoever opened a part closes it."""
+
+    ledger: CopyBooks
+    exchange: Exchange
+    account: VenueAccount | None
+    """``None`` on paper."""
+    clock: InstantClock
+    market_data: MarketData
+    feed: LeaderFeed
+    books: BookFeed
+    history: LeaderHistory
+    machine_time: Callable[[], datetime] = machine_time
+    """The leases' clock, aware UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyOptions:
+    """How a copy loop runs; whom it copies, and how, is in the ledger."""
+
+    mode: Mode
+    limits: RiskLimits
+    holder: str
+    """Names this loop among all that ever held the lease: host, process, a random part."""
+    run_name: str = ""
+    """Of the flow run, for decisions."""
+    own_addresses: frozenset[LeaderAddress] = frozenset()
+    """Our own wallet and key, in lower case: nobody copies himself."""
+    series: tuple[MarketSeries, ...] = ALL_SERIES
+    max_book_age_s: float = 10.0
+    lease_s: float = 15.0
+    drift_every_s: float = 60.0
+    overlap_s: float = 120.0
+    """Re-reading starts so long before a leader's watermark [s]."""
+    reconcile_every_s: float = 40.0
+    """Between two reconciliations with the venue's account, live only [s]."""
+    stop_within_s: float = 8.0
+    """On stop, answers of orders in flight are waited for so long; then they are UNKNOWN [s]."""
