@@ -230,6 +230,12 @@ class CopyRecord:
     """What an ACCUMULATED BUY adds to the pending amount [USDC]."""
     accumulate_size: Decimal = Decimal(0)
     """What an ACCUMULATED SELL adds to the pending size [shares]."""
+    clears_pending: bool = False
+    """Whether what was pending of the token before, bought or sold, lapses with this record: it
+    waited too long, or the leader turned round; ``accumulate_*`` then begin anew."""
+    follows_conversion: bool = False
+    """Whether this is the exit after a conversion, told as a SELL that the leader never made: the
+    leader's own holding does not change by it, and the trade's price means nothing."""
     is_voided: bool = False
     """The leader's trade FAILED later: the copy stands alone."""
 

@@ -88,8 +88,8 @@ class CopyLedger(Protocol):
         must be new, the leader must be ACTIVE, every ledger limit (``checks``) and the leader's
         own caps on market, leader and day (``caps``, against its running totals) must hold; then
         trade, decision (as PLACED) and order (as SENDING) are inserted, the outlay is reserved,
-        and the leader's holding, pending amounts (cleared) and spending change. Where a limit
-        fails the trade is recorded as REFUSED, with the failed checks' sentences as reason, and
+        and the leader's holding, pending amounts (cleared) and spending change; the leader's own
+        size does not where the record ``follows_conversion``. Where a limit fails the trade is recorded as REFUSED, with the failed checks' sentences as reason, and
         its decision too.
         """
         ...
@@ -101,6 +101,7 @@ class CopyLedger(Protocol):
 
         The leader's holding changes with each; an ACCUMULATED one adds to the pending amounts
         (by ``accumulate_usdc`` and ``accumulate_size``; ``pending_since`` is that of the first).
+        A record that ``clears_pending`` first sets the token's pending amounts, both, to zero.
         """
         ...
 
