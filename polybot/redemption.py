@@ -56,8 +56,11 @@ async def redeem_settled(
     pending: list[Redemption] = []
     by_hand: list[Redemption] = []
     problems: list[str] = []
-    arriving = {moving.token_id for moving in ledger.account_snapshot(moving_since=at).moving}
-    for redemption in ledger.open_redemptions():
+    waiting = ledger.open_redemptions()
+    # Nothing waits in most minutes; then nothing more is read.
+    moving = ledger.account_snapshot(moving_since=at).moving if waiting else ()
+    arriving = {fill.token_id for fill in moving}
+    for redemption in waiting:
         # Shares that are not ours for good yet may be missing without having been redeemed.
         if at < _next_attempt_at(redemption) or arriving & redemption.holdings.keys():
             pending.append(redemption)

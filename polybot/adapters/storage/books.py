@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
@@ -32,7 +32,7 @@ from polybot.adapters.storage.columns import (
     utc_day,
 )
 from polybot.adapters.storage.engine import Database
-from polybot.adapters.storage.statements import Statement, parameter, parameters
+from polybot.adapters.storage.statements import Statement, Values, parameter, parameters
 from polybot.adapters.storage.tables import ACCOUNT, DAYS, FILLS, MOVEMENTS, ORDERS, POSITIONS
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.markets import ConditionId, Outcome
@@ -73,6 +73,12 @@ _OPEN_ORDERS_IN: Final = Statement(
     )
     .where(ORDERS.c.condition_id == parameter("condition_id"), ORDERS.c.status.in_(OPEN_STATUSES))
     .group_by(ORDERS.c.side, ORDERS.c.outcome)
+)
+
+_FILL_COUNTS: Final = Statement(
+    select(FILLS.c.liquidity, func.count().label("count"))
+    .where(FILLS.c.was_booked)
+    .group_by(FILLS.c.liquidity)
 )
 
 
@@ -294,7 +300,7 @@ def token_books_of(row: RowMapping) -> TokenBooks:
     )
 
 
-def amounts_of(row: RowMapping | dict[str, Any]) -> FillAmounts:
+def amounts_of(row: RowMapping | Values) -> FillAmounts:
     """Return the amounts of a row of the fills table."""
     return FillAmounts(side=Side(row["side"]), size=row["size"], price=row["price"], fee=row["fee"])
 
@@ -309,22 +315,19 @@ def counted_fills(connection: Connection, token_id: str) -> dict[int, FillAmount
     return {row["id"]: amounts_of(row) for row in rows}
 
 
+_ADJUSTED: Final = Statement(
+    select(func.coalesce(func.sum(MOVEMENTS.c.cash), 0).label("total")).where(
+        MOVEMENTS.c.kind == MovementKind.ADJUSTMENT
+    )
+)
+
+
 def adjusted_micro(connection: Connection) -> int:
     """Return the sum of all adjustments of fees [micro-USDC]."""
-    total = connection.execute(
-        select(func.coalesce(func.sum(MOVEMENTS.c.cash), 0)).where(
-            MOVEMENTS.c.kind == MovementKind.ADJUSTMENT
-        )
-    ).scalar_one()
-    return int(total)
+    return int(_ADJUSTED.rows(connection)[0]["total"])
 
 
 def booked_fill_counts(connection: Connection) -> tuple[int, int]:
     """Return how many fills were ever booked, and how many of them as taker."""
-    rows = connection.execute(
-        select(FILLS.c.liquidity, func.count())
-        .where(FILLS.c.was_booked)
-        .group_by(FILLS.c.liquidity)
-    ).tuples()
-    counts = {liquidity: int(count) for liquidity, count in rows}
+    counts = {row["liquidity"]: int(row["count"]) for row in _FILL_COUNTS.rows(connection)}
     return sum(counts.values()), counts.get(Liquidity.TAKER, 0)

@@ -15,6 +15,7 @@ from polybot.adapters.storage.books import (
     token_books_of,
 )
 from polybot.adapters.storage.columns import instant_at, micros_at, price_of, shares_of, usdc_of
+from polybot.adapters.storage.statements import Values
 from polybot.adapters.storage.tables import FILLS, POSITIONS, SETTLEMENTS
 from polybot.domain.markets import Outcome
 from polybot.domain.money import to_micro
@@ -209,7 +210,7 @@ def _payout_per_share(connection: Connection, order: dict[str, Any]) -> Decimal 
     return None if stored is None else Decimal(stored)
 
 
-def fill_of(row: RowMapping) -> Fill:
+def fill_of(row: RowMapping | Values) -> Fill:
     """Return the fill of a row."""
     return Fill(
         trade_id=TradeId(row["trade_id"]),

@@ -30,6 +30,7 @@ from polybot.adapters.storage.columns import (
     utc_day,
 )
 from polybot.adapters.storage.outbox import insert_alert
+from polybot.adapters.storage.statements import Values
 from polybot.adapters.storage.tables import MARKETS, MOVEMENTS, ORDERS, POSITIONS, SETTLEMENTS
 from polybot.domain.accounts import AccountTotals, MarketExposure, Position, Settlement
 from polybot.domain.alerts import Alert
@@ -226,7 +227,7 @@ def _settlement(connection: Connection, condition_id: str) -> Settlement | None:
     return None if row is None else settlement_of(row)
 
 
-def payouts_of(row: RowMapping) -> dict[Outcome, Decimal]:
+def payouts_of(row: RowMapping | Values) -> dict[Outcome, Decimal]:
     """Return what one share of each outcome pays, of a row of the settlements table."""
     return {
         Outcome.UP: Decimal(row["up_payout"]),

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, Select, insert, or_, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from polybot.accounting import shrink_reservation
 from polybot.adapters.storage.books import (
@@ -30,7 +30,7 @@ from polybot.adapters.storage.columns import (
 from polybot.adapters.storage.decisions import load_verdict, place_decision, remember_market
 from polybot.adapters.storage.fills import book_new_fill, fill_of, find_fill, update_known_fill
 from polybot.adapters.storage.outbox import insert_alert
-from polybot.adapters.storage.statements import Statement, parameter, parameters
+from polybot.adapters.storage.statements import Statement, Values, parameter, parameters
 from polybot.adapters.storage.tables import FILLS, MARKETS, ORDERS
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
@@ -66,6 +66,19 @@ _SAME_ORDER: Final = Statement(
             ORDERS.c.order_id == parameter("order_id"),
         )
     )
+)
+_WITH_SLUG: Final = select(ORDERS, MARKETS.c.slug, MARKETS.c.fee_rate, MARKETS.c.fee_exponent).join(
+    MARKETS, MARKETS.c.condition_id == ORDERS.c.condition_id
+)
+_ONE: Final = Statement(_WITH_SLUG.where(ORDERS.c.order_id == parameter("of_order")))
+_OPEN: Final = Statement(_WITH_SLUG.where(ORDERS.c.status.in_(OPEN_STATUSES)).order_by(ORDERS.c.id))
+_UNFILLED: Final = Statement(
+    _WITH_SLUG.where(
+        ORDERS.c.status.in_(_NOT_FILLED), ORDERS.c.updated_at >= parameter("since")
+    ).order_by(ORDERS.c.id)
+)
+_FILLS_OF: Final = Statement(
+    select(FILLS).where(FILLS.c.order_id == parameter("of_order")).order_by(FILLS.c.id)
 )
 _INSERT: Final = Statement(
     insert(ORDERS).values(
@@ -163,12 +176,8 @@ class OrderStore(Store):
     def order(self, order_id: OrderId) -> OrderRecord | None:
         """Return an order of ours."""
         with self._database.reading() as connection:
-            row = (
-                connection.execute(_orders_with_slug().where(ORDERS.c.order_id == order_id))
-                .mappings()
-                .one_or_none()
-            )
-            return None if row is None else _record_of(row)
+            rows = _ONE.rows(connection, {"of_order": order_id})
+            return _record_of(rows[0]) if rows else None
 
     def open_orders(self) -> tuple[OrderRecord, ...]:
         """Return orders that are SENDING, UNKNOWN or RESTING, oldest first."""
@@ -178,27 +187,18 @@ class OrderStore(Store):
     def fills_of(self, order_id: OrderId) -> tuple[Fill, ...]:
         """Return an order's fills in the order in which they were recorded."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(FILLS).where(FILLS.c.order_id == order_id).order_by(FILLS.c.id)
-            ).mappings()
+            rows = _FILLS_OF.rows(connection, {"of_order": order_id})
             return tuple(fill_of(row) for row in rows)
 
 
 def load_open_orders(connection: Connection) -> tuple[OrderRecord, ...]:
     """Return orders that are SENDING, UNKNOWN or RESTING, oldest first."""
-    rows = connection.execute(
-        _orders_with_slug().where(ORDERS.c.status.in_(OPEN_STATUSES)).order_by(ORDERS.c.id)
-    ).mappings()
-    return tuple(_record_of(row) for row in rows)
+    return tuple(_record_of(row) for row in _OPEN.rows(connection))
 
 
 def load_unfilled_orders(connection: Connection, since_micros: int) -> tuple[OrderRecord, ...]:
     """Return orders that were closed without any fill since an instant, oldest first."""
-    rows = connection.execute(
-        _orders_with_slug()
-        .where(ORDERS.c.status.in_(_NOT_FILLED), ORDERS.c.updated_at >= since_micros)
-        .order_by(ORDERS.c.id)
-    ).mappings()
+    rows = _UNFILLED.rows(connection, {"since": since_micros})
     return tuple(_record_of(row) for row in rows)
 
 
@@ -301,13 +301,7 @@ def _columns_of(prepared: PreparedOrder, decision: Decision) -> dict[str, Any]:
     }
 
 
-def _orders_with_slug() -> Select[Any]:
-    return select(ORDERS, MARKETS.c.slug, MARKETS.c.fee_rate, MARKETS.c.fee_exponent).join(
-        MARKETS, MARKETS.c.condition_id == ORDERS.c.condition_id
-    )
-
-
-def _record_of(row: RowMapping) -> OrderRecord:
+def _record_of(row: Values) -> OrderRecord:
     return OrderRecord(
         order_id=OrderId(row["order_id"]),
         decision_key=DecisionKey(row["decision_key"]),

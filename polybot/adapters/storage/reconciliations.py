@@ -33,6 +33,7 @@ from polybot.adapters.storage.fills import fill_of
 from polybot.adapters.storage.orders import load_open_orders, load_unfilled_orders
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.redemptions import FINAL_STATES, load_open_redemptions
+from polybot.adapters.storage.statements import Statement, parameter
 from polybot.adapters.storage.tables import (
     FILLS,
     FOREIGN_TRADES,
@@ -59,6 +60,41 @@ from polybot.domain.reconciliation import (
 )
 
 _FINAL_FILLS: Final = (FillStatus.CONFIRMED, FillStatus.FAILED)
+
+# These are read before every order and every minute; see the module of statements.
+_VERSION: Final = Statement(select(func.coalesce(func.max(MOVEMENTS.c.id), 0).label("version")))
+_HELD: Final = Statement(
+    select(POSITIONS, MARKETS.c.slug, SETTLEMENTS.c.settled_at)
+    .join(MARKETS, MARKETS.c.condition_id == POSITIONS.c.condition_id)
+    .outerjoin(SETTLEMENTS, SETTLEMENTS.c.condition_id == POSITIONS.c.condition_id)
+    .order_by(MARKETS.c.window_start_s, POSITIONS.c.token_id)
+)
+_FOREIGN: Final = Statement(
+    select(
+        FOREIGN_TRADES.c.token_id,
+        FOREIGN_TRADES.c.side,
+        func.sum(FOREIGN_TRADES.c.size).label("size"),
+    )
+    .where(FOREIGN_TRADES.c.status != FillStatus.FAILED)
+    .group_by(FOREIGN_TRADES.c.token_id, FOREIGN_TRADES.c.side)
+)
+_MOVING: Final = Statement(
+    select(FILLS)
+    .where(
+        FILLS.c.was_booked,
+        FILLS.c.status.not_in(_FINAL_FILLS) | (FILLS.c.filled_at >= parameter("since")),
+    )
+    .order_by(FILLS.c.id)
+)
+_LAST_BOOKED: Final = Statement(
+    select(FILLS).where(FILLS.c.was_booked).order_by(FILLS.c.id.desc()).limit(parameter("count"))
+)
+_PROVED: Final = Statement(select(RECONCILIATION.c.agreed_fill_count))
+_ARRIVING: Final = Statement(
+    select(func.coalesce(func.sum(SETTLEMENTS.c.payout), 0).label("total"))
+    .join(REDEMPTIONS, REDEMPTIONS.c.condition_id == SETTLEMENTS.c.condition_id)
+    .where(REDEMPTIONS.c.state.in_(FINAL_STATES), REDEMPTIONS.c.updated_at >= parameter("since"))
+)
 
 
 class ReconciliationStore(Store):
@@ -190,7 +226,7 @@ class ReconciliationStore(Store):
 
 
 def _version(connection: Connection) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(MOVEMENTS.c.id), 0))).scalar_one())
+    return int(_VERSION.rows(connection)[0]["version"])
 
 
 def _transfer(books: Books, change: int, reference: str) -> None:
@@ -222,14 +258,8 @@ def _held_tokens(
     """
     waiting = {token_id for redemption in redemptions for token_id in redemption.holdings}
     foreign = _foreign_sizes(connection)
-    rows = connection.execute(
-        select(POSITIONS, MARKETS.c.slug, SETTLEMENTS.c.settled_at)
-        .join(MARKETS, MARKETS.c.condition_id == POSITIONS.c.condition_id)
-        .outerjoin(SETTLEMENTS, SETTLEMENTS.c.condition_id == POSITIONS.c.condition_id)
-        .order_by(MARKETS.c.window_start_s, POSITIONS.c.token_id)
-    ).mappings()
     held = []
-    for row in rows:
+    for row in _HELD.rows(connection):
         is_settled = row["settled_at"] is not None
         if is_settled and row["token_id"] not in waiting:
             continue
@@ -266,28 +296,16 @@ def _held_tokens(
 
 
 def _foreign_sizes(connection: Connection) -> dict[str, Decimal]:
-    rows = connection.execute(
-        select(FOREIGN_TRADES.c.token_id, FOREIGN_TRADES.c.side, func.sum(FOREIGN_TRADES.c.size))
-        .where(FOREIGN_TRADES.c.status != FillStatus.FAILED)
-        .group_by(FOREIGN_TRADES.c.token_id, FOREIGN_TRADES.c.side)
-    ).tuples()
     sizes: dict[str, Decimal] = {}
-    for token_id, side, size in rows:
-        sign = 1 if side == Side.BUY else -1
-        sizes[token_id] = sizes.get(token_id, Decimal(0)) + sign * from_micro(int(size))
+    for row in _FOREIGN.rows(connection):
+        token_id, sign = row["token_id"], 1 if row["side"] == Side.BUY else -1
+        sizes[token_id] = sizes.get(token_id, Decimal(0)) + sign * from_micro(int(row["size"]))
     return sizes
 
 
 def _moving_fills(connection: Connection, since_micros: int) -> tuple[MovingFill, ...]:
     """Return fills that are not final, and those that became so only a moment ago."""
-    rows = connection.execute(
-        select(FILLS)
-        .where(
-            FILLS.c.was_booked,
-            FILLS.c.status.not_in(_FINAL_FILLS) | (FILLS.c.filled_at >= since_micros),
-        )
-        .order_by(FILLS.c.id)
-    ).mappings()
+    rows = _MOVING.rows(connection, {"since": since_micros})
     return tuple(
         MovingFill(
             fill=fill_of(row), token_id=OutcomeTokenId(row["token_id"]), side=Side(row["side"])
@@ -298,24 +316,15 @@ def _moving_fills(connection: Connection, since_micros: int) -> tuple[MovingFill
 
 def _unproved_micro(connection: Connection) -> int:
     """Return what fills moved that were booked since cash last agreed [micro-USDC]."""
-    proved = connection.execute(select(RECONCILIATION.c.agreed_fill_count)).scalar() or 0
+    known = _PROVED.rows(connection)
+    proved = known[0]["agreed_fill_count"] if known else 0
     fills, _ = booked_fill_counts(connection)
-    rows = connection.execute(
-        select(FILLS)
-        .where(FILLS.c.was_booked)
-        .order_by(FILLS.c.id.desc())
-        .limit(max(fills - proved, 0))
-    ).mappings()
+    rows = _LAST_BOOKED.rows(connection, {"count": max(fills - proved, 0)})
     return sum(amounts.gross + amounts.fee for amounts in map(amounts_of, rows))
 
 
 def _arriving_micro(connection: Connection, since_micros: int) -> int:
-    total = connection.execute(
-        select(func.coalesce(func.sum(SETTLEMENTS.c.payout), 0))
-        .join(REDEMPTIONS, REDEMPTIONS.c.condition_id == SETTLEMENTS.c.condition_id)
-        .where(REDEMPTIONS.c.state.in_(FINAL_STATES), REDEMPTIONS.c.updated_at >= since_micros)
-    ).scalar_one()
-    return int(total)
+    return int(_ARRIVING.rows(connection, {"since": since_micros})[0]["total"])
 
 
 def _is_new_foreign(connection: Connection, trade: ForeignTrade, at_micros: int) -> bool:

@@ -11,6 +11,7 @@ from polybot.adapters.storage.books import Store, counted_fills
 from polybot.adapters.storage.columns import clean_text, instant_at, micros_at, shares_of, usdc_of
 from polybot.adapters.storage.money import payouts_of
 from polybot.adapters.storage.outbox import insert_alert
+from polybot.adapters.storage.statements import Statement
 from polybot.adapters.storage.tables import MARKETS, POSITIONS, REDEMPTIONS, SETTLEMENTS
 from polybot.domain.alerts import Alert
 from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTokenId
@@ -19,6 +20,26 @@ from polybot.domain.reconciliation import Redemption, RedemptionState
 from polybot.errors import DataError
 
 FINAL_STATES: Final = tuple(state for state in RedemptionState if state.is_final)
+_OPEN: Final = Statement(
+    select(
+        SETTLEMENTS,
+        MARKETS.c.slug,
+        MARKETS.c.up_token_id,
+        MARKETS.c.down_token_id,
+        REDEMPTIONS.c.state,
+        REDEMPTIONS.c.transaction_id,
+        REDEMPTIONS.c.attempts,
+        REDEMPTIONS.c.reason,
+        REDEMPTIONS.c.updated_at,
+    )
+    .join(MARKETS, MARKETS.c.condition_id == SETTLEMENTS.c.condition_id)
+    .outerjoin(REDEMPTIONS, REDEMPTIONS.c.condition_id == SETTLEMENTS.c.condition_id)
+    .where(
+        SETTLEMENTS.c.payout > 0,
+        or_(REDEMPTIONS.c.state.is_(None), REDEMPTIONS.c.state.not_in(FINAL_STATES)),
+    )
+    .order_by(SETTLEMENTS.c.settled_at, SETTLEMENTS.c.condition_id)
+)
 
 
 class RedemptionStore(Store):
@@ -101,26 +122,7 @@ class RedemptionStore(Store):
 
 def load_open_redemptions(connection: Connection) -> tuple[Redemption, ...]:
     """Return redemptions that are not final, of markets that paid us something."""
-    rows = connection.execute(
-        select(
-            SETTLEMENTS,
-            MARKETS.c.slug,
-            MARKETS.c.up_token_id,
-            MARKETS.c.down_token_id,
-            REDEMPTIONS.c.state,
-            REDEMPTIONS.c.transaction_id,
-            REDEMPTIONS.c.attempts,
-            REDEMPTIONS.c.reason,
-            REDEMPTIONS.c.updated_at,
-        )
-        .join(MARKETS, MARKETS.c.condition_id == SETTLEMENTS.c.condition_id)
-        .outerjoin(REDEMPTIONS, REDEMPTIONS.c.condition_id == SETTLEMENTS.c.condition_id)
-        .where(
-            SETTLEMENTS.c.payout > 0,
-            or_(REDEMPTIONS.c.state.is_(None), REDEMPTIONS.c.state.not_in(FINAL_STATES)),
-        )
-        .order_by(SETTLEMENTS.c.settled_at, SETTLEMENTS.c.condition_id)
-    ).mappings()
+    rows = _OPEN.rows(connection)
     return tuple(
         Redemption(
             condition_id=ConditionId(row["condition_id"]),
