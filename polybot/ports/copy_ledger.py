@@ -89,8 +89,8 @@ class CopyLedger(Protocol):
         own caps on market, leader and day (``caps``, against its running totals) must hold; then
         trade, decision (as PLACED) and order (as SENDING) are inserted, the outlay is reserved,
         and the leader's holding, pending amounts (cleared) and spending change; the leader's own
-        size does not where the record ``follows_conversion``. Where a limit fails the trade is recorded as REFUSED, with the failed checks' sentences as reason, and
-        its decision too.
+        size does not where the record ``follows_conversion``. Where a limit fails the trade is
+        recorded as REFUSED, with the failed checks' sentences as reason, and its decision too.
         """
         ...
 
