@@ -87,6 +87,28 @@ async def place(
     failed = ledger.record_intent(prepared, decision, checks=checks)
     if failed:
         return _refused(approved, failed)
+    return await send_recorded(prepared, exchange=exchange, ledger=ledger, alert_for=alert_for)
+
+
+async def send_recorded(
+    prepared: PreparedOrder,
+    *,
+    exchange: Exchange,
+    ledger: Ledger,
+    alert_for: Callable[[Fill], Alert] | None = None,
+) -> PlacedOrder:
+    """Send an order whose intent was just recorded, exactly once, and record what is proved.
+
+    Args:
+        prepared: The order; whoever recorded its intent calls this once and nobody else does.
+        exchange: Where the order goes.
+        ledger: Holds the intent.
+        alert_for: Builds the alert of a new fill.
+
+    Raises:
+        TransientError: The answer could not be recorded; the order stays SENDING there.
+    """
+    now = prepared.created_at
     result = await _submit_once(prepared, exchange, ledger)
     mismatch = _mismatch(prepared, result)
     if mismatch is not None:
