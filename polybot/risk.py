@@ -7,23 +7,12 @@ Boundaries: a limit may be reached but not passed. "At most" and "at least" incl
 """
 
 from datetime import datetime
-from decimal import ROUND_CEILING, Decimal
-from typing import Final
+from decimal import Decimal
 
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.books import OrderBook
 from polybot.domain.markets import Market
-from polybot.domain.matching import fee_of, match_taker
-from polybot.domain.money import (
-    MICRO,
-    Price,
-    Usdc,
-    price_down,
-    shares_down,
-    text_of,
-    usdc_down,
-    usdc_up,
-)
+from polybot.domain.money import Price, text_of
 from polybot.domain.orders import (
     ApprovedOrder,
     DecisionKey,
@@ -32,20 +21,20 @@ from polybot.domain.orders import (
     RefusedOrder,
     RiskCheck,
     Side,
-    TimeInForce,
     max_buy_fee,
 )
 from polybot.domain.signals import Signal
 from polybot.limits import Demand, RiskLimits, check_account, demand_of, ledger_checks
+from polybot.market_orders import (
+    MIN_NOTIONAL_USDC,
+    budget_of,
+    build_market_buy,
+    expect_fill,
+    highest_limit,
+    least_size,
+)
 
 __all__ = ["RiskLimits", "assess", "ledger_checks"]
-
-# The venue takes market BUY budgets in whole cents and computes their shares to four decimals.
-BUDGET_STEP: Final = Decimal("0.01")
-SIZE_STEP: Final = Decimal("0.0001")
-# Both are enforced by the venue on every marketable BUY, whatever a market's own minimum says.
-MIN_SIZE: Final = Decimal(5)
-MIN_NOTIONAL_USDC: Final = Decimal(1)
 
 
 def assess(
@@ -78,7 +67,7 @@ def assess(
         The order with its expected fill, or the refusal; both with the result of every check.
     """
     order = _size_order(signal, market, book, limits, decision_key)
-    expected = _expect_fill(order, book) if order else None
+    expected = expect_fill(order, book) if order else None
     demand = demand_of(order) if order else _demand_of_stake(signal, market, limits)
     checks = (
         *_market_checks(signal, market, book, limits, now),
@@ -101,18 +90,14 @@ def _size_order(
 ) -> Order | None:
     outcome = signal.direction.outcome
     limit_price = _limit_price(market, book, limits)
-    budget = _budget(limits)
+    budget = budget_of(limits.stake_usdc)
     if outcome is None or limit_price is None or budget <= 0:
         return None
-    size = shares_down(budget / limit_price, SIZE_STEP)
-    return Order(
+    return build_market_buy(
         decision_key=key,
         market=market,
         outcome=outcome,
-        side=Side.BUY,
-        time_in_force=TimeInForce.FAK,
         limit_price=limit_price,
-        size=size,
         budget_usdc=budget,
     )
 
@@ -120,29 +105,7 @@ def _size_order(
 def _limit_price(market: Market, book: OrderBook, limits: RiskLimits) -> Price | None:
     if book.midpoint is None:
         return None
-    # The tick can change inside a window; a price on the coarser grid is good on both.
-    tick = max(market.tick_size, book.tick_size)
-    limit = price_down(min(book.midpoint + limits.max_slippage, 1 - tick), tick)
-    return Price(limit) if limit > 0 and limit % market.tick_size == 0 else None
-
-
-def _expect_fill(order: Order, book: OrderBook) -> ExpectedFill | None:
-    matches = match_taker(order, book)
-    if not matches or book.midpoint is None:
-        return None
-    size = shares_down(sum((match.size for match in matches), Decimal()))
-    cost = Usdc(sum((match.cost_usdc for match in matches), Decimal()))
-    fee = fee_of(matches, order.market.fees)
-    return ExpectedFill(
-        size=size,
-        average_price=Price(
-            (sum((match.size * match.price for match in matches), Decimal()) / size).quantize(MICRO)
-        ),
-        cost_usdc=cost,
-        fee_usdc=fee,
-        half_spread_usdc=usdc_up(cost - size * book.midpoint),
-        break_even=((cost + fee) / size).quantize(MICRO, ROUND_CEILING),
-    )
+    return highest_limit(book.midpoint + limits.max_slippage, market, book)
 
 
 # Checks of the market and its book ------------------------------------------------------------
@@ -219,8 +182,8 @@ def _order_checks(
     book: OrderBook,
     limits: RiskLimits,
 ) -> tuple[RiskCheck, ...]:
-    budget = _budget(limits)
-    least = max(MIN_SIZE, market.min_order_size, book.min_order_size)
+    budget = budget_of(limits.stake_usdc)
+    least = least_size(market, book)
     if order is None:
         size_check = _check("min-size", False, "no order could be sized")
     else:
@@ -256,7 +219,7 @@ def _order_checks(
 
 
 def _demand_of_stake(signal: Signal, market: Market, limits: RiskLimits) -> Demand:
-    budget = _budget(limits)
+    budget = budget_of(limits.stake_usdc)
     return Demand(
         condition_id=market.condition_id,
         outcome=signal.direction.outcome,
@@ -264,10 +227,6 @@ def _demand_of_stake(signal: Signal, market: Market, limits: RiskLimits) -> Dema
         size=Decimal(0),
         outlay_usdc=budget + max_buy_fee(budget, market.fees),
     )
-
-
-def _budget(limits: RiskLimits) -> Usdc:
-    return usdc_down(limits.stake_usdc // BUDGET_STEP * BUDGET_STEP)
 
 
 def _check(name: str, passed: bool, detail: str) -> RiskCheck:

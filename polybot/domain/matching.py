@@ -44,7 +44,11 @@ def match_taker(order: Order, book: OrderBook) -> tuple[Match, ...]:
     for level in _levels_within(order, book):
         takes = shares_down(level.size)
         if is_buy:
-            takes = min(takes, shares_down(budget / level.price))
+            affordable = shares_down(budget / level.price)
+            if not affordable:
+                # Every further level costs more.
+                break
+            takes = min(takes, affordable)
         if wanted is not None:
             takes = min(takes, Shares(wanted))
         if takes <= 0:
