@@ -1,7 +1,8 @@
 """`polybot up`: the stack on its schedules, until Ctrl-C.
 
-Paper trading on the live venue and live exchange prices; with ``--sandbox`` on the venue of this
-machine, in real time. It can be stopped and started again: Prefect's database and the ledger stay.
+On paper against the real venue and real prices; with ``--sandbox`` on the venue of this machine, in
+real time; with POLYBOT_MODE=live and a second word with real orders. It can be stopped and started
+again: Prefect's database and the ledger stay.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from deployments.environment import stack_environment
 from deployments.interrupts import cancel_on_signals
 from deployments.loopback import free_port, require_free
 from deployments.reachability import unreachable
+from deployments.second_word import give_second_word, require_second_word
 from deployments.stack import LocalStack, SandboxPlan, StackPlan
 from polybot.bootstrap import open_bot
 from polybot.config import Settings, load_settings
@@ -33,21 +35,30 @@ WORKER_GRACE_S = 10.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stack from command-line arguments and return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="polybot up", description="Trade on paper, on schedule, until Ctrl-C."
+        prog="polybot up", description="Trade on schedule, until Ctrl-C; on paper by default."
     )
     parser.add_argument("--sandbox", action="store_true", help="on the venue of this machine")
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help=f"of Prefect's server ({DEFAULT_PORT})"
     )
+    parser.add_argument(
+        "--live", action="store_true", help="confirm real orders; POLYBOT_MODE=live says it first"
+    )
     options = parser.parse_args(arguments)
-    return run(sandbox=options.sandbox, port=options.port)
+    return run(sandbox=options.sandbox, live=options.live, port=options.port)
 
 
-def run(*, sandbox: bool, port: int = DEFAULT_PORT) -> int:
-    """Run the stack until SIGINT or SIGTERM and return the exit code."""
+def run(*, sandbox: bool, live: bool = False, port: int = DEFAULT_PORT) -> int:
+    """Run the stack until SIGINT or SIGTERM and return the exit code.
+
+    Args:
+        sandbox: On the venue of this machine.
+        live: The second word of live trading; without it a person is asked for it.
+        port: Of Prefect's server, on loopback.
+    """
     console = Console(stderr=True, highlight=False)
     try:
-        plan = _sandbox_plan(port) if sandbox else _paper_plan(port)
+        plan = _sandbox_plan(port, live=live) if sandbox else _venue_plan(port, live=live)
         return asyncio.run(cancel_on_signals(_up(plan, console)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("stopped; nothing is left running, and `polybot up` goes on from here")
@@ -64,8 +75,13 @@ async def _up(plan: StackPlan, console: Console) -> NoReturn:
     def tell(sentence: str) -> None:
         console.print(sentence, markup=False, soft_wrap=True)
 
+    is_live = load_settings().mode is Mode.LIVE
     with LocalStack(plan, tell=tell) as stack:
         await stack.start()
+        if is_live:
+            async with stack.client() as client:
+                await give_second_word(client)
+            tell("LIVE: real orders may be sent from now on; `polybot halt` stops them")
         # Opens, migrates or refuses the ledger here and now instead of in the first run.
         async with open_bot():
             pass
@@ -76,17 +92,18 @@ async def _up(plan: StackPlan, console: Console) -> NoReturn:
         await stack.supervise()
 
 
-def _paper_plan(port: int) -> StackPlan:
+def _venue_plan(port: int, *, live: bool) -> StackPlan:
     settings = load_settings()
-    if settings.mode is not Mode.PAPER:
-        raise ConfigurationError(
-            f"`polybot up` trades on paper, POLYBOT_MODE is {settings.mode}: unset it, or use "
-            "`polybot up --sandbox`"
-        )
+    if settings.mode is Mode.SANDBOX:
+        raise ConfigurationError("POLYBOT_MODE is sandbox: unset it, or use `polybot up --sandbox`")
+    # Before anything is started: what is refused now would be refused in every run.
+    asyncio.run(require_second_word(settings, is_given=live))
     return _plan(settings, port)
 
 
-def _sandbox_plan(port: int) -> StackPlan:
+def _sandbox_plan(port: int, *, live: bool) -> StackPlan:
+    if live:
+        raise ConfigurationError("--live and --sandbox exclude each other")
     sandbox_port = free_port()
     url = f"http://127.0.0.1:{sandbox_port}"
     os.environ |= {"POLYBOT_MODE": "sandbox", "POLYBOT_SANDBOX__URL": url}
@@ -121,7 +138,7 @@ async def _require_reachable(settings: Settings) -> None:
     if missing := await unreachable(settings):
         listed = "\n".join(f"  {sentence}" for sentence in missing)
         raise ConfigurationError(
-            f"paper trading needs the live venue:\n{listed}\n"
+            f"trading needs the venue:\n{listed}\n"
             "Without it, `polybot up --sandbox` runs the same on a venue of this machine."
         )
 

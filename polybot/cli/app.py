@@ -267,14 +267,21 @@ def up(
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="On the venue of this machine, not the live one.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Confirm real orders; POLYBOT_MODE=live says it first.")
+    ] = False,
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Loopback port of the Prefect server.")
     ] = 4200,
 ) -> None:
-    """Run Prefect, a worker and the deployments on their schedules, until Ctrl-C."""
+    """Run Prefect, a worker and the deployments on their schedules, until Ctrl-C.
+
+    With POLYBOT_MODE=live it asks for the word `live` before anything starts; where nobody can be
+    asked, --live is that word. It counts for this start alone.
+    """
     from polybot.cli.stack import run_up
 
-    raise typer.Exit(run_up(context.obj, sandbox=sandbox, port=port))
+    raise typer.Exit(run_up(context.obj, sandbox=sandbox, live=live, port=port))
 
 
 @app.command()

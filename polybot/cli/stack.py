@@ -47,11 +47,11 @@ def run_demo(
     return exit_code
 
 
-def run_up(session: Session, *, sandbox: bool, port: int) -> int:
+def run_up(session: Session, *, sandbox: bool, live: bool, port: int) -> int:
     """Run the stack until it is interrupted and return its exit code."""
     # The stack's processes read their settings from the environment.
     os.environ.update({f"POLYBOT_{key.upper()}": text for key, text in session.overrides.items()})
-    exit_code: int = _deployment("up").run(sandbox=sandbox, port=port)
+    exit_code: int = _deployment("up").run(sandbox=sandbox, live=live, port=port)
     return exit_code
 
 

@@ -121,3 +121,19 @@ def test_no_block_is_resolved_at_deploy_time() -> None:
     """A secret block named here would be stored in plain text."""
     text = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
     assert not re.search(r"prefect\.(blocks|variables)\.", text)
+
+
+def test_the_second_word_stands_false_where_it_is_asked_for_and_nowhere_else() -> None:
+    """A deployment alone never trades; `polybot up` sets the word for one start."""
+    from deployments.second_word import LISTENING, TRADING
+
+    by_name = {f"{flow_of(item).name}/{item['name']}": item for item in DEPLOYMENTS}
+    asking = {name for name, item in by_name.items() if "live" in item["parameters"]}
+    assert asking == set(TRADING)
+    assert all(by_name[name]["parameters"]["live"] is False for name in TRADING)
+    idle = {
+        name
+        for name, item in by_name.items()
+        if item["schedules"] and not any(one["active"] for one in item["schedules"])
+    }
+    assert set(LISTENING) <= idle

@@ -110,7 +110,7 @@ def test_stack_commands_pass_their_options_on(
             "as_json": False,
             "port": None,
         },
-        "up": {"sandbox": False, "port": 4200},
+        "up": {"sandbox": False, "live": False, "port": 4200},
     }[command]
     assert {name: options[name] for name in expected} == expected
 
