@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.simulation.bites import Bite, bite
-from tests.simulation.hour import Outcomes, play
 from tests.simulation.own_faults import OWN_FAULTS
 from tests.simulation.plan import ALL_KINDS
+from tests.simulation.player import Outcomes, play
 from tests.simulation.races import Raced, race
 
 # The hours of a form are played twice where their number is a multiple of this.

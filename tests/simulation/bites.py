@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tests.simulation.hour import play
 from tests.simulation.own_faults import OWN_FAULTS, OwnFault
+from tests.simulation.player import play
 from tests.simulation.races import race
 
 MOST_HOURS: Final = 20

@@ -21,7 +21,7 @@ from polybot.adapters.storage import ledger as ledger_module
 from polybot.adapters.storage import orders
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.venue_account import VenueTrade, VenueTradeStatus
-from tests.simulation import hour
+from tests.simulation import runs
 
 Patch = Callable[[], AbstractContextManager[Any]]
 
@@ -66,11 +66,10 @@ def instead(owner: Any, name: str, value: Any) -> Patch:
     return lambda: mock.patch.object(owner, name, value)
 
 
-_SUBMIT: Final = "    result = await _submit_once(prepared, exchange, ledger)\n"
-_RECORD: Final = (
-    "    failed = ledger.record_intent(prepared, decision, checks=checks)\n"
-    "    if failed:\n"
-    "        return _refused(approved, failed)\n"
+_RECORD: Final = "    failed = ledger.record_intent(prepared, decision, checks=checks)\n"
+_SEND: Final = (
+    "    return await send_recorded(prepared, exchange=exchange, ledger=ledger, "
+    "alert_for=alert_for)\n"
 )
 _POST: Final = "    answer = await self._client.post_order(body, credentials, at=now)\n"
 _RELEASE: Final = "    if not status.is_open:\n        books.reserve("
@@ -90,7 +89,7 @@ def _key_with_time(name: str, window: Any, *, run_name: str, at: Any) -> Any:
 
 
 _OPEN_LEDGER = ledger_module.open_ledger
-_OPEN_DECISION = hour.open_decision
+_OPEN_DECISION = runs.open_decision
 
 OWN_FAULTS: Final = (
     OwnFault(
@@ -99,8 +98,16 @@ OWN_FAULTS: Final = (
             edit(
                 execution,
                 "place",
-                (_RECORD, ""),
-                (_SUBMIT, "    result = await exchange.submit(prepared)\n" + _RECORD),
+                (
+                    _RECORD,
+                    "    result = await exchange.submit(prepared)\n"
+                    "    async def answered(_):\n        return result\n" + _RECORD,
+                ),
+                (
+                    _SEND,
+                    "    said = type('Said', (), {'submit': staticmethod(answered)})()\n"
+                    + _SEND.replace("exchange=exchange", "exchange=said"),
+                ),
             ),
         ),
     ),
@@ -111,9 +118,11 @@ OWN_FAULTS: Final = (
                 execution,
                 "place",
                 (
-                    _SUBMIT,
-                    _SUBMIT + "    if isinstance(result, Unknown):\n        result = await "
-                    "exchange.submit(exchange.prepare(approved, created_at=now))\n",
+                    _SEND,
+                    _SEND.replace("return", "placed =")
+                    + "    if placed.order.status.value == 'unknown':\n"
+                    "        await exchange.submit(exchange.prepare(approved, created_at=now))\n"
+                    "    return placed\n",
                 ),
             ),
         ),
@@ -209,7 +218,7 @@ OWN_FAULTS: Final = (
     ),
     OwnFault(
         name="a decision's key has the time in it",
-        patches=(instead(hour, "open_decision", _key_with_time),),
+        patches=(instead(runs, "open_decision", _key_with_time),),
     ),
     OwnFault(
         name="a FAILED trade counts as confirmed",

@@ -24,16 +24,14 @@ from polybot.domain.modes import Mode, TradingState
 from polybot.errors import PolybotError
 from polybot.limits import RiskLimits
 from polybot.sandbox.fault_plan import PlannedFault
-from tests.simulation.hour import (
-    SERIES,
-    Bot,
-    Hour,
-    WatchedLedger,
-    fast_folder,
-    shared_statements,
-    virtual_loop,
-)
+from tests.compiled_statements import shared_statements
+from tests.simulation.hour import SERIES, Bot, Hour
+from tests.simulation.ledgers import WatchedLedger, fast_folder
 from tests.simulation.model import InvariantError
+from tests.simulation.owner import set_state
+from tests.simulation.player import virtual_loop
+from tests.simulation.runs import reconcile, settle
+from tests.simulation.runs import trend as run_trend
 from tests.simulation.turns import Turns
 from tests.simulation.virtual import VirtualLoop
 from tests.simulation.wire import cables_for_sockets
@@ -93,7 +91,7 @@ def _race(hour: Hour, scenario: str, random: Random) -> Raced:
             for version in ("2", "3"):
                 path = hour.folder / "venue" / f"canary-{kind}-{version}.json"
                 path.write_text('{"order_id": "0x0", "passed": true}')
-        loop.run_until_complete(_with_bot(hour, hour.reconcile))
+        loop.run_until_complete(_with_bot(hour, lambda bot: reconcile(hour, bot)))
     turns = Turns(random, hour.time)
     actors = {
         name: _actor(hour, turns, name, run) for name, run in _runs(hour, scenario, random).items()
@@ -107,7 +105,7 @@ def _race(hour: Hour, scenario: str, random: Random) -> Raced:
     return Raced(
         seed=hour.seed,
         scenario=scenario,
-        orders=len(hour.model.sent),
+        orders=len(hour.evidence.sent),
         switches=turns.switches,
         broken=broken,
     )
@@ -126,10 +124,10 @@ def _runs(
 
     def trend(window: MarketWindow, name: str) -> Callable[[Hour, Bot], Awaitable[Any]]:
         own = _AlwaysMarketOrders(random.random())
-        return lambda one, bot: one.trend(bot, window, own, name)
+        return lambda one, bot: run_trend(one, bot, window, own, name)
 
     runs = {f"trend-{number}": trend(*one) for number, one in enumerate(wanted)}
-    runs["settle"] = lambda one, bot: one.settle(bot)
+    runs["settle"] = settle
     if scenario == "a halt in between":
         steps = random.randrange(120)
         runs["owner"] = lambda one, _: _halt(one, steps)
@@ -140,7 +138,7 @@ async def _halt(hour: Hour, steps: int) -> None:
     """Halt after so many turns of its own; a single long wait would be jumped over at once."""
     for _ in range(steps):
         await asyncio.sleep(0.01)
-    hour._set_state(TradingState.HALTED, "the owner halted")
+    set_state(hour, TradingState.HALTED, "the owner halted")
 
 
 class _AlwaysMarketOrders(Random):
@@ -184,13 +182,13 @@ def _close(hour: Hour) -> None:
     hour.time.elapsed_s += 700
     with virtual_loop(hour) as loop:
         for _ in range(2):
-            loop.run_until_complete(_with_bot(hour, hour.settle))
+            loop.run_until_complete(_with_bot(hour, lambda bot: settle(hour, bot)))
             hour.time.elapsed_s += 130
     hour.gateway.exchange.advance()
     hour.model.after("the end", None, hour.now_us())
     hour.model.after_reconciling(hour.now_us())
-    counts = Counter(sent.decision for sent in hour.model.sent.values())
+    counts = Counter(sent.decision for sent in hour.evidence.sent.values())
     for decision, count in counts.items():
         if count > 1:
-            hour.model.fail(f"I5 {decision} has {count} orders")
+            hour.evidence.fail(f"I5 {decision} has {count} orders")
     hour.stop_if_broken()

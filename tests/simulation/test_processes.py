@@ -17,7 +17,7 @@ from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.venue import SandboxVenue
 from tests.order_cases import TEST_KEY, Secret
 from tests.sandbox_server import serve_in_thread
-from tests.simulation.hour import new_ledger_bytes
+from tests.simulation.ledgers import new_ledger_bytes
 from tests.simulation.processes import Desk, first_start_s, run
 
 ROUNDS = 5

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.bites import bite
-from tests.simulation.hour import Outcomes, play
 from tests.simulation.own_faults import OWN_FAULTS
+from tests.simulation.player import Outcomes, play
 from tests.simulation.races import SCENARIOS, race
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def test_nothing_breaks_while_everything_goes_wrong(hour: Outcomes) -> None:
 
 def test_the_same_seed_gives_the_same_ledger(hour: Outcomes) -> None:
     """Another process, with other hashes of texts, writes the same rows."""
-    code = "from tests.simulation.hour import play; print(play(3, length_s=600).digest)"
+    code = "from tests.simulation.player import play; print(play(3, length_s=600).digest)"
     found = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

@@ -6,8 +6,6 @@ gateway, and sends bytes back, as the planned faults let it.
 """
 
 import asyncio
-import base64
-import hashlib
 import json
 import struct
 from collections import Counter
@@ -15,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from unittest import mock
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
@@ -27,11 +24,11 @@ from polybot.sandbox.feeds import UserFeed
 from polybot.sandbox.injector import FaultInjector, is_spared, replacement
 from polybot.sandbox.public import PublicRoutes
 from polybot.sandbox.seeds import stream
+from tests.simulation.frames import frame, handshake, parsed, response, unframed
 from tests.simulation.virtual import VirtualLoop
 
 URL: Final = "http://venue.test"
 SOCKET_URL: Final = "ws://venue.test/ws/user"
-_WS_KEY: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TRIP_S: Final = 0.02
 """One way through the cable [s]."""
 
@@ -202,14 +199,14 @@ class _Cable(asyncio.Transport):
         head, found, rest = bytes(self._received).partition(b"\r\n\r\n")
         if not found:
             return
-        request = _parsed(head)
+        request = parsed(head)
         length = int(request.headers.get("content-length", "0"))
         if len(rest) < length:
             return
         self._received.clear()
         if request.headers.get("upgrade", "").lower() == "websocket":
             self._socket = _UserSocket(self._venue, self, self._loop)
-            self.send(_handshake(request.headers["sec-websocket-key"]))
+            self.send(handshake(request.headers["sec-websocket-key"]))
             return
         body = rest[:length]
         whole = VenueRequest(
@@ -236,7 +233,7 @@ class _Cable(asyncio.Transport):
             await asyncio.sleep(10 + 80 * number)
         fault = venue.injector.on_request(request.method, request.path)
         if fault is None:
-            self.send(_response(*(await venue.answer(request))))
+            self.send(response(*(await venue.answer(request))))
             return
         await self._misbehave(fault, request)
 
@@ -249,18 +246,18 @@ class _Cable(asyncio.Transport):
         false = replacement(fault)
         if false is not None:
             kind = {"content-type": false.content_type, **false.headers}
-            self.send(_response(false.status, false.body, kind))
+            self.send(response(false.status, false.body, kind))
             return
         if true is None:
             self.cut()
             return
         if fault.kind == "cut-after":
-            raw = _response(*true)
+            raw = response(*true)
             self.send(raw[: fault.at_byte % (len(raw) + 1)], then_cut=True)
             return
         if fault.kind == "truncated":
             true = (true[0], true[1][: fault.at_byte], true[2])
-        self.send(_response(*true))
+        self.send(response(*true))
 
 
 class _UserSocket:
@@ -282,13 +279,13 @@ class _UserSocket:
 
     def arrive(self, data: bytes) -> None:
         self._received += data
-        while (found := _unframed(self._received)) is not None:
+        while (found := unframed(self._received)) is not None:
             code, payload = found
             if code == 8:
-                self._cable.send(_frame(payload, code=8), then_cut=True)
+                self._cable.send(frame(payload, code=8), then_cut=True)
                 self.close()
             elif payload == b"PING":
-                self._cable.send(_frame(b"PONG"))
+                self._cable.send(frame(b"PONG"))
             elif code == 1 and self._feed is None and not self._is_over:
                 self._log_in(payload)
 
@@ -297,7 +294,7 @@ class _UserSocket:
         exchange = self._venue.gateway.exchange
         key = exchange.keys.by_credentials(auth["apiKey"], auth["secret"], auth["passphrase"])
         if key is None:
-            self._cable.send(_frame(struct.pack(">H", 1008), code=8), then_cut=True)
+            self._cable.send(frame(struct.pack(">H", 1008), code=8), then_cut=True)
             self.close()
             return
         self._feed = UserFeed(exchange, key.key, injector=self._venue.injector)
@@ -307,9 +304,9 @@ class _UserSocket:
         if self._feed is None:
             return
         for event in self._feed.take():
-            self._cable.send(_frame(json.dumps(event).encode()))
+            self._cable.send(frame(json.dumps(event).encode()))
         if self._feed.is_closed:
-            self._cable.send(_frame(struct.pack(">H", 1001), code=8), then_cut=True)
+            self._cable.send(frame(struct.pack(">H", 1001), code=8), then_cut=True)
             self.close()
             return
         self._loop.call_later(1.0, self._look)
@@ -348,60 +345,3 @@ def cables_for_sockets() -> Iterator[None]:
         mock.patch("aiohttp.connector.monotonic", _virtual_monotonic),
     ):
         yield
-
-
-def _parsed(head: bytes) -> VenueRequest:
-    lines = head.decode("latin-1").split("\r\n")
-    method, target, _ = lines[0].split(" ", 2)
-    parts = urlsplit(target)
-    headers = {}
-    for line in lines[1:]:
-        name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
-    return VenueRequest(
-        method=method,
-        path=unquote(parts.path),
-        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-        headers=headers,
-    )
-
-
-def _response(status: int, body: bytes, headers: dict[str, str]) -> bytes:
-    known = {"content-type": "application/json", **headers, "content-length": str(len(body))}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in known.items())
-    return f"HTTP/1.1 {status} Said\r\n{lines}\r\n".encode() + body
-
-
-def _handshake(key: str) -> bytes:
-    accept = base64.b64encode(hashlib.sha1(key.encode() + _WS_KEY).digest()).decode()
-    return (
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
-    ).encode()
-
-
-def _frame(payload: bytes, *, code: int = 1) -> bytes:
-    size = len(payload)
-    if size < 126:
-        head = struct.pack(">BB", 0x80 | code, size)
-    else:
-        head = struct.pack(">BBH", 0x80 | code, 126, size)
-    return head + payload
-
-
-def _unframed(buffer: bytearray) -> tuple[int, bytes] | None:
-    """Take one masked frame out of what a client has sent."""
-    if len(buffer) < 2:
-        return None
-    size, start = buffer[1] & 0x7F, 2
-    if size == 126:
-        if len(buffer) < 4:
-            return None
-        size, start = struct.unpack(">H", buffer[2:4])[0], 4
-    if len(buffer) < start + 4 + size:
-        return None
-    mask, data = buffer[start : start + 4], buffer[start + 4 : start + 4 + size]
-    code = buffer[0] & 0x0F
-    payload = bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
-    del buffer[: start + 4 + size]
-    return code, payload
