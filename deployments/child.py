@@ -16,7 +16,8 @@ import threading
 import time
 from importlib import import_module
 
-GRACE_S = 5.0
+# A copy-trading run may need ten seconds to record what is in flight.
+GRACE_S = 12.0
 
 
 def main() -> None:

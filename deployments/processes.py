@@ -11,6 +11,8 @@ from pathlib import Path
 
 _TAIL_BYTES = 16_384
 _POLL_S = 0.05
+# A copy-trading run that is told to end records what is in flight, which may take ten seconds.
+GROUP_GRACE_S = 12.0
 
 
 class Service:
@@ -91,10 +93,10 @@ class Service:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)
         # Whoever is left has lost its leader or ignored it.
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number, wait_s in ((signal.SIGTERM, GROUP_GRACE_S), (signal.SIGKILL, 3.0)):
             if self._group_lives():
                 self._signal_group(number)
-                self.wait(3.0)
+                self.wait(wait_s)
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()

@@ -1,10 +1,11 @@
-"""Free what dead processes still hold: crash every unfinished run of the work pool.
+"""Free what dead processes still hold: end every unfinished run of the work pool.
 
     python -m deployments.recover
 
 Run it on the only host of the pool, before its worker starts: after a power cut Prefect believes
 that the runs of before still go on, and their concurrency slots refuse every new one. The ledger
-needs no such help; the next run finishes or skips what a dead one left.
+needs no such help; the next run finishes or skips what a dead one left. What a person was
+cancelling is Cancelled, so that nothing starts it again; the rest is Crashed.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ _PAGE = 200
 
 
 async def recover(client: "PrefectClient", *, pool: str = WORK_POOL) -> int:
-    """Force every pending, running or cancelling run of a pool to Crashed.
+    """Force every pending or running run of a pool to Crashed, every cancelling one to Cancelled.
 
     Returns:
         How many runs there were.
@@ -33,7 +34,7 @@ async def recover(client: "PrefectClient", *, pool: str = WORK_POOL) -> int:
         WorkPoolFilter,
         WorkPoolFilterName,
     )
-    from prefect.states import Crashed  # noqa: PLC0415
+    from prefect.states import Cancelled, Crashed  # noqa: PLC0415
 
     # Forced states leave the filter, so the first page is always the next one.
     count = 0
@@ -48,11 +49,10 @@ async def recover(client: "PrefectClient", *, pool: str = WORK_POOL) -> int:
             limit=_PAGE,
         )
         for run in runs:
-            await client.set_flow_run_state(
-                run.id,
-                Crashed(message="no live process: the worker was started again"),
-                force=True,
-            )
+            is_cancelling = run.state is not None and run.state.is_cancelling()
+            end = Cancelled if is_cancelling else Crashed
+            message = "no live process: the worker was started again"
+            await client.set_flow_run_state(run.id, end(message=message), force=True)
         count += len(runs)
         if len(runs) < _PAGE:
             return count
@@ -64,7 +64,7 @@ async def main() -> None:
 
     async with get_client() as client:
         count = await recover(client)
-    print(f"{count} unfinished runs of work pool {WORK_POOL} were marked as crashed")
+    print(f"{count} unfinished runs of work pool {WORK_POOL} were ended")
 
 
 if __name__ == "__main__":

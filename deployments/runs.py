@@ -18,6 +18,7 @@ DEPLOYMENT_OF = {
     "report": "daily",
     "control": "by-hand",
     "reconcile": "by-hand",
+    "copy-trading": "leaders",
 }
 _POLL_S = 0.4
 

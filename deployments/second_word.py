@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
 WORD: Final = "live"
-TRADING: Final = ("trend/updown-15m", "settle/every-minute")
+TRADING: Final = ("trend/updown-15m", "settle/every-minute", "copy-trading/leaders")
 """Deployments with the parameter ``live``."""
 LISTENING: Final = ("follow/live",)
 """Deployments whose schedule is of use in live mode alone."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import httpx
 
+from deployments.copying import keep_copying
 from deployments.environment import PROJECT, WORK_POOL
 from deployments.processes import Service
 from deployments.recover import recover
@@ -62,6 +63,8 @@ class StackPlan:
     sandbox: SandboxPlan | None = None
     worker_grace_s: float = 0.0
     """How long the worker may take to finish its runs when the stack stops [s]."""
+    keeps_copying: bool = False
+    """Whether copy trading runs, and runs again whatever happens to it."""
     project: Path = PROJECT
     """Where prefect.yaml is."""
 
@@ -174,6 +177,12 @@ class LocalStack:
             auth_string=self.plan.environment.get("PREFECT_API_AUTH_STRING"),
         )
 
+    async def keep_copying(self) -> None:
+        """Start copy trading, and have the server start it again; nothing where not planned."""
+        if self.plan.keeps_copying:
+            async with self.client() as client:
+                await keep_copying(client)
+
     def service(self, name: str) -> Service:
         """Return a running process by name: ``server``, ``worker`` or ``sandbox``."""
         return next(service for service in self._services if service.name == name)
@@ -213,12 +222,13 @@ class LocalStack:
         self._services.remove(worker)
         successor = self._prepare_worker()
         await self._recover()
+        await self.keep_copying()
         successor.go()
 
     async def _recover(self) -> None:
         async with self.client() as client:
             if count := await recover(client):
-                self._tell(f"marked {count} runs that nobody works on as crashed")
+                self._tell(f"ended {count} runs that nobody works on")
 
     def _start_sandbox(self) -> Service | None:
         if self.plan.sandbox is None:

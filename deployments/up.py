@@ -85,6 +85,7 @@ async def _up(plan: StackPlan, console: Console) -> NoReturn:
         # Opens, migrates or refuses the ledger here and now instead of in the first run.
         async with open_bot():
             pass
+        await stack.keep_copying()
         console.print(
             f"Prefect's UI: {plan.ui_url}\nledger and logs: {plan.home}\nCtrl-C stops everything.",
             soft_wrap=True,
@@ -123,6 +124,7 @@ def _plan(settings: Settings, port: int, sandbox: SandboxPlan | None = None) -> 
         environment=environment,
         sandbox=sandbox,
         worker_grace_s=WORKER_GRACE_S,
+        keeps_copying=True,
     )
 
 

@@ -6,6 +6,7 @@ from prefect import task
 
 from polybot.alerts import trading_state_alert
 from polybot.bootstrap import Bot
+from polybot.copy_trading.wanted import copy_ledger, start_copying, stop_copying
 from polybot.domain.accounts import TradingStateChange
 from polybot.domain.modes import TradingState
 from tasks.policies import MONEY
@@ -29,3 +30,12 @@ async def change_trading_state(
     )
     bot.ledger.set_trading_state(change, alert=trading_state_alert(change, mode=bot.mode))
     return change
+
+
+@task(name="control copying", **MONEY)
+async def change_copying(bot: Bot, *, is_wanted: bool, reason: str, by: str) -> None:
+    """Record whether copies are wanted; a run that copies obeys within seconds."""
+    if not reason.strip():
+        raise ValueError("say why: the reason must not be empty")
+    change = start_copying if is_wanted else stop_copying
+    change(copy_ledger(bot.ledger), by=by, reason=reason.strip(), at=await bot.clock.now())

@@ -11,6 +11,9 @@ import yaml
 from prefect import Flow
 from prefect._vendor.croniter import croniter
 
+from deployments.copying import FLOW as CRASHES_OF
+from flows.names import COPY_DEPLOYMENT
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS: list[dict[str, Any]] = CONFIG["deployments"]
@@ -42,6 +45,7 @@ def test_the_deployments_are_the_documented_ones() -> None:
         "control/by-hand",
         "reconcile/by-hand",
         "follow/live",
+        "copy-trading/leaders",
     }
 
 
@@ -87,13 +91,27 @@ def test_the_cadence_is_the_promised_one() -> None:
         "daily": ["5 0 * * *"],
         "by-hand": [],
         "live": ["0 * * * *"],
+        "leaders": ["*/5 * * * *"],
     }
+
+
+def test_whoever_starts_copying_names_its_deployment() -> None:
+    (item,) = [item for item in DEPLOYMENTS if "copy_trading" in item["entrypoint"]]
+    assert COPY_DEPLOYMENT == f"{flow_of(item).name}/{item['name']}"
+    assert CRASHES_OF == flow_of(item).name
+
+
+def test_only_a_person_lifts_a_cancel() -> None:
+    """The default is what the UI's button sends; the schedule says that it is the schedule."""
+    (item,) = [item for item in DEPLOYMENTS if "copy_trading" in item["entrypoint"]]
+    assert item["parameters"]["start"] == "by hand"
+    assert [schedule["parameters"] for schedule in item["schedules"]] == [{"start": "schedule"}]
 
 
 def test_schedule_slugs_are_unique() -> None:
     """Without a slug a redeploy starts a paused schedule again."""
     slugs = [schedule["slug"] for item in DEPLOYMENTS for schedule in item["schedules"]]
-    assert len(slugs) == len(set(slugs)) == 4
+    assert len(slugs) == len(set(slugs)) == 5
 
 
 @EVERY
