@@ -169,7 +169,8 @@ class CopyPolicy:
     """So many copies within ``repeat_window_s``, then a person must lift the throttle."""
     repeat_window_s: float = 60.0
     flip_s: float = 5.0
-    """A BUY and a SELL of one token within this are no signal, and are not copied [s]."""
+    """A BUY this close to a SELL of the same token is no signal and is not copied; the SELL still
+    closes what we hold; 0 switches the guard off [s]."""
 
 
 class LeaderState(StrEnum):
