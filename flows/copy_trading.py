@@ -17,6 +17,7 @@ from prefect.states import Cancelled, Completed, Crashed
 from flows.run import Run, access_for_orders, label_run, open_run
 from flows.watch import Ending, RunWatch, newest_cancel, watch_run
 from polybot.bootstrap_copying import Copier, open_copier
+from polybot.copy_trading.card import broken_card, copying_card, paused_card
 from polybot.copy_trading.parts import LEASE_NAME
 from polybot.copy_trading.status import CopyStatus
 from polybot.copy_trading.wanted import (
@@ -29,7 +30,6 @@ from polybot.copy_trading.wanted import (
 from polybot.domain.modes import Mode
 from polybot.errors import PermanentError
 from polybot.ports import CopyLedger
-from polybot.reports.copying import broken_card, copying_card, paused_card
 from tasks.copy_trading import CopyPage, audit
 
 log = structlog.get_logger(__name__)

@@ -97,8 +97,8 @@ def test_the_cadence_is_the_promised_one() -> None:
 
 def test_whoever_starts_copying_names_its_deployment() -> None:
     (item,) = [item for item in DEPLOYMENTS if "copy_trading" in item["entrypoint"]]
-    assert COPY_DEPLOYMENT == f"{flow_of(item).name}/{item['name']}"
-    assert CRASHES_OF == flow_of(item).name
+    assert f"{flow_of(item).name}/{item['name']}" == COPY_DEPLOYMENT
+    assert flow_of(item).name == CRASHES_OF
 
 
 def test_only_a_person_lifts_a_cancel() -> None:
