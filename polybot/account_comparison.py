@@ -66,6 +66,15 @@ class CashAnswer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShareDifference:
+    """Shares that nothing explains, with nothing of their token on its way."""
+
+    token: HeldToken
+    size: Decimal
+    """More at the venue than by our record (negative: less) [shares]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """What the two sides of an account say about each other."""
 
@@ -77,6 +86,8 @@ class Comparison:
     """Payouts whose shares are gone: they became cash."""
     waiting: tuple[str, ...]
     differences: tuple[str, ...]
+    shares: tuple[ShareDifference, ...] = ()
+    """Those of the differences that a person could accept."""
 
 
 def compare_account(
@@ -95,9 +106,12 @@ def compare_account(
     """
     waiting: list[str] = []
     differences: list[str] = []
-    for token in ours.held:
-        if not token.is_settled:
-            _compare_token(token, holdings.get(token.token_id), ours, waiting, differences)
+    shares = tuple(
+        found
+        for token in ours.held
+        if not token.is_settled
+        and (found := _compare_token(token, holdings, ours, waiting, differences)) is not None
+    )
     moving = {moving.token_id for moving in ours.moving}
     redeemed = tuple(
         redemption.condition_id
@@ -120,6 +134,7 @@ def compare_account(
         redeemed=redeemed,
         waiting=tuple(waiting),
         differences=tuple(differences),
+        shares=shares,
     )
 
 
@@ -130,25 +145,33 @@ def tokens_to_ask(ours: AccountSnapshot) -> tuple[OutcomeTokenId, ...]:
 
 def _compare_token(
     token: HeldToken,
-    shown: Decimal | None,
+    holdings: Mapping[OutcomeTokenId, Decimal],
     ours: AccountSnapshot,
     waiting: list[str],
     differences: list[str],
-) -> None:
+) -> ShareDifference | None:
+    """Say what differs about one token; return it where a person could accept it."""
     name = f"{token.window.slug} {token.outcome}"
+    shown = holdings.get(token.token_id)
     if shown is None:
         differences.append(f"{name}: the venue did not say how many shares we hold")
-        return
+        return None
+    moving = _token_room(token, ours)
     # What strangers bought with this account may be there or not: it is not ours.
-    room = _token_room(token, ours).wider(above=max(token.foreign_size, Decimal(0)))
-    difference = shown - token.size
+    foreign = max(token.foreign_size, Decimal(0))
+    difference = shown - token.size - token.accepted_size
     sentence = f"{name}: {text_of(token.size)} shares by our record, {text_of(shown)} at the venue"
     if token.foreign_size < 0:
         sentence += f" ({text_of(-token.foreign_size)} were sold by orders that are not ours)"
-    if not room.holds(difference):
+    if token.accepted_size:
+        sentence += f" ({text_of(token.accepted_size)} were accepted by hand)"
+    if not moving.wider(above=foreign).holds(difference):
         differences.append(sentence)
-    elif difference and not 0 < difference <= token.foreign_size:
+        beyond = difference - foreign if difference > 0 else difference
+        return ShareDifference(token=token, size=beyond) if moving.is_empty else None
+    if difference and not 0 < difference <= token.foreign_size:
         waiting.append(f"{sentence}; on its way")
+    return None
 
 
 def _token_room(token: HeldToken, ours: AccountSnapshot) -> Room:
@@ -189,8 +212,11 @@ def _judge_cash(
 ) -> CashAnswer:
     if difference == 0:
         return CashAnswer.EQUAL
-    room, most = _cash_room(ours), _most_rounding(ours)
-    if not room.is_empty:
+    trading, most = _trading_room(ours), _most_rounding(ours)
+    room = trading.wider(below=ours.arriving_usdc, above=_asked_payouts(ours))
+    # A payout that was asked for can only add cash: what is missing beside it is missing for good.
+    is_missing = difference < 0 and trading.is_empty and not room.below
+    if not (room.is_empty or is_missing):
         is_inside = room.wider(below=most, above=most).holds(difference)
         return CashAnswer.MOVING if is_inside else CashAnswer.TOO_EARLY
     if not agrees_otherwise or 0 < difference <= ours.unredeemed_usdc:
@@ -209,10 +235,15 @@ def _most_rounding(ours: AccountSnapshot) -> Decimal:
     )
 
 
-def _cash_room(ours: AccountSnapshot) -> Room:
-    # A payout may be cash already while its shares still show, and the other way round.
+def _asked_payouts(ours: AccountSnapshot) -> Decimal:
+    """Return payouts that may be cash already while their shares still show, or the reverse."""
     asked = (r.payout_usdc for r in ours.redemptions if r.state is not RedemptionState.NEEDS_PERSON)
-    room = Room(below=ours.arriving_usdc, above=sum(asked, Decimal(0)))
+    return sum(asked, Decimal(0))
+
+
+def _trading_room(ours: AccountSnapshot) -> Room:
+    """Return what fills and orders may move that the venue does not show yet, or shows already."""
+    room = Room()
     for moving in ours.moving:
         amount = _cash_of(moving)
         room = room.wider(above=amount) if _adds_shares(moving) else room.wider(below=amount)

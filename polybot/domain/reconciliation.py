@@ -1,14 +1,31 @@
 """What bringing our record to what the venue says is made of; none of it reads or writes."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTokenId
 from polybot.domain.money import ZERO_USDC, Shares, Usdc
 from polybot.domain.orders import Fill, FillStatus, OrderId, Side, TradeId
+
+
+ACCEPTED_BY_HAND: Final = OrderId("accepted-by-hand")
+"""The order of a ``ForeignTrade`` that nobody traded: shares whose difference a person accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileTiming:
+    """How late the venue may be; none of it is published, so each is a setting."""
+
+    quiet: timedelta = timedelta(minutes=2)
+    """Balances lag behind trades by no more than this."""
+    overlap: timedelta = timedelta(hours=1)
+    """Trades are read again so far back: a late one is dated to its match, not to its arrival."""
+    deep_overlap: timedelta = timedelta(days=3)
+    """The same where something differed: the missing piece may be very late."""
 
 
 class RedemptionState(StrEnum):
@@ -82,6 +99,8 @@ class HeldToken:
     """A winner of a settled market that waits for redemption."""
     foreign_size: Decimal
     """Bought minus sold by orders that are not ours, as far as their trades were seen [shares]."""
+    accepted_size: Decimal = Decimal(0)
+    """What a person accepted that the venue has more (negative: less) than our record [shares]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTo
 from polybot.domain.money import from_micro, to_micro
 from polybot.domain.orders import FillStatus, Side
 from polybot.domain.reconciliation import (
+    ACCEPTED_BY_HAND,
     AccountSnapshot,
     ForeignTrade,
     HeldToken,
@@ -76,6 +77,16 @@ _FOREIGN: Final = Statement(
         func.sum(FOREIGN_TRADES.c.size).label("size"),
     )
     .where(FOREIGN_TRADES.c.status != FillStatus.FAILED)
+    .where(FOREIGN_TRADES.c.order_id != ACCEPTED_BY_HAND)
+    .group_by(FOREIGN_TRADES.c.token_id, FOREIGN_TRADES.c.side)
+)
+_ACCEPTED: Final = Statement(
+    select(
+        FOREIGN_TRADES.c.token_id,
+        FOREIGN_TRADES.c.side,
+        func.sum(FOREIGN_TRADES.c.size).label("size"),
+    )
+    .where(FOREIGN_TRADES.c.order_id == ACCEPTED_BY_HAND)
     .group_by(FOREIGN_TRADES.c.token_id, FOREIGN_TRADES.c.side)
 )
 _MOVING: Final = Statement(
@@ -257,7 +268,8 @@ def _held_tokens(
     Tokens of orders that may still turn out to have filled are among them, with no shares.
     """
     waiting = {token_id for redemption in redemptions for token_id in redemption.holdings}
-    foreign = _foreign_sizes(connection)
+    foreign = _signed_sizes(connection, _FOREIGN)
+    accepted = _signed_sizes(connection, _ACCEPTED)
     held = []
     for row in _HELD.rows(connection):
         is_settled = row["settled_at"] is not None
@@ -275,6 +287,7 @@ def _held_tokens(
                 size=shares_of(size),
                 is_settled=is_settled,
                 foreign_size=foreign.get(row["token_id"], Decimal(0)),
+                accepted_size=accepted.get(row["token_id"], Decimal(0)),
             )
         )
     known = {token.token_id for token in held}
@@ -290,14 +303,16 @@ def _held_tokens(
                     size=shares_of(0),
                     is_settled=False,
                     foreign_size=foreign.get(order.token_id, Decimal(0)),
+                    accepted_size=accepted.get(order.token_id, Decimal(0)),
                 )
             )
     return tuple(held)
 
 
-def _foreign_sizes(connection: Connection) -> dict[str, Decimal]:
+def _signed_sizes(connection: Connection, statement: Statement) -> dict[str, Decimal]:
+    """Return bought minus sold shares by token."""
     sizes: dict[str, Decimal] = {}
-    for row in _FOREIGN.rows(connection):
+    for row in statement.rows(connection):
         token_id, sign = row["token_id"], 1 if row["side"] == Side.BUY else -1
         sizes[token_id] = sizes.get(token_id, Decimal(0)) + sign * from_micro(int(row["size"]))
     return sizes
