@@ -9,7 +9,7 @@ from typing import Final
 
 from polybot.domain.books import OrderBook
 from polybot.domain.markets import Market, Outcome
-from polybot.domain.matching import Match, fee_of, match_taker
+from polybot.domain.matching import fee_of, match_taker
 from polybot.domain.money import (
     MICRO,
     ZERO_USDC,
@@ -138,20 +138,26 @@ def expect_fill(order: Order, book: OrderBook) -> ExpectedFill | None:
     midpoint = book.midpoint
     if not matches or midpoint is None:
         return None
-    size = matches[0].size
-    value = size * matches[0].price
+    size, value, paid = matches[0].size, matches[0].size * matches[0].price, matches[0].cost_usdc
     for match in matches[1:]:
         size = Shares(size + match.size)
         value += match.size * match.price
+        paid = Usdc(paid + match.cost_usdc)
     fee = fee_of(matches, order.market.fees)
-    cost, half_spread, rest = _sides(order, matches, size, midpoint, fee)
+    if order.side is Side.BUY:
+        cost, half_spread = paid, usdc_up(paid - size * midpoint)
+        break_even = ((cost + fee) / size).quantize(MICRO, ROUND_CEILING)
+    else:
+        cost = usdc_down(value)
+        half_spread = usdc_up(size * midpoint - cost)
+        break_even = ((cost - fee) / size).quantize(MICRO, ROUND_FLOOR)
     return ExpectedFill(
         size=size,
         average_price=Price((value / size).quantize(MICRO)),
         cost_usdc=cost,
         fee_usdc=fee,
         half_spread_usdc=half_spread,
-        break_even=rest,
+        break_even=break_even,
     )
 
 
@@ -165,18 +171,6 @@ def expect_nothing(order: Order) -> ExpectedFill:
         half_spread_usdc=ZERO_USDC,
         break_even=order.limit_price,
     )
-
-
-def _sides(
-    order: Order, matches: tuple[Match, ...], size: Shares, midpoint: Decimal, fee: Usdc
-) -> tuple[Usdc, Usdc, Decimal]:
-    if order.side is Side.BUY:
-        cost = Usdc(sum((match.cost_usdc for match in matches), Decimal()))
-        half_spread = usdc_up(cost - size * midpoint)
-        return cost, half_spread, ((cost + fee) / size).quantize(MICRO, ROUND_CEILING)
-    brings = usdc_down(sum((match.size * match.price for match in matches), Decimal()))
-    half_spread = usdc_up(size * midpoint - brings)
-    return brings, half_spread, ((brings - fee) / size).quantize(MICRO, ROUND_FLOOR)
 
 
 def _on_market_grid(limit: Decimal, market: Market) -> Price | None:

@@ -61,10 +61,10 @@ def place(
 
 
 def _sentence(trade: LeaderTrade, order: Order, situation: CopySituation) -> str:
-    ours = f"{order.budget_usdc} USDC" if order.side is Side.BUY else f"{order.size} shares"
+    ours = f"{order.budget_usdc!s} USDC" if order.side is Side.BUY else f"{order.size!s} shares"
     return (
-        f"{situation.leader.name}: {trade.side} {trade.size} at {trade.price}; ours: "
-        f"{order.side} {ours} at {order.limit_price} or better"
+        f"{situation.leader.name}: {trade.side} {trade.size!s} at {trade.price!s}; ours: "
+        f"{order.side} {ours} at {order.limit_price!s} or better"
     )
 
 

@@ -66,9 +66,11 @@ def room_for(
         (spending.open_usdc, policy.max_leader_usdc, ReasonCode.CAP_LEADER),
         (spending.day_usdc, policy.max_day_usdc, ReasonCode.CAP_DAY),
     ):
-        left = _without_fee(limit - spent, market)
-        if left < room:
-            room, code, cap = left, name, limit
+        # Rates are at most 1: where twice the room is left, so is the room with its fee.
+        if limit - spent < 2 * room + FEE_MARGIN:
+            left = _without_fee(limit - spent, market)
+            if left < room:
+                room, code, cap = left, name, limit
     return room, code, cap
 
 

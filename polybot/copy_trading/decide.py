@@ -211,10 +211,10 @@ def _buy(
     )
     checks = (
         age_check(trade, situation),
-        passed("price", f"pays at most {limit} for the leader's {trade.price} USDC/share"),
-        passed("book", f"best ask {book.best_ask}, best bid {book.best_bid}"),
-        passed("stake", f"{budget} of {total} USDC wanted, {cap_code} leaves {room}"),
-        passed("min-size", f"size {size} of at least {least} shares"),
+        passed("price", f"pays at most {limit!s} for the leader's {trade.price!s} USDC/share"),
+        passed("book", f"best ask {book.best_ask!s}, best bid {book.best_bid!s}"),
+        passed("stake", f"{budget!s} of {total!s} USDC wanted, {cap_code} leaves {room!s}"),
+        passed("min-size", f"size {size!s} of at least {least!s} shares"),
     )
     return place(trade, situation, order, checks)
 
@@ -255,8 +255,10 @@ def _leave(
     )
     checks = (
         age_check(trade, situation),
-        passed("price", f"takes at least {limit} by the price {price} USDC/share"),
-        passed("held", f"sells {size} of {free} shares held through the leader and not promised"),
-        passed("min-size", f"size {size} of at least {least} shares"),
+        passed("price", f"takes at least {limit!s} by the price {price!s} USDC/share"),
+        passed(
+            "held", f"sells {size!s} of {free!s} shares held through the leader, not promised"
+        ),
+        passed("min-size", f"size {size!s} of at least {least!s} shares"),
     )
     return place(trade, situation, order, checks, follows_conversion=follows_conversion)

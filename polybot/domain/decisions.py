@@ -39,12 +39,16 @@ class BookSummary:
 
 def summarise_book(book: OrderBook, *, limit_price: Decimal | None) -> BookSummary:
     """Return what the card needs of a book; depth counts asks up to ``limit_price``."""
-    reachable = (a for a in book.asks if limit_price is not None and a.price <= limit_price)
+    depth = Decimal(0)
+    for ask in book.asks:
+        if limit_price is None or ask.price > limit_price:
+            break
+        depth += ask.price * ask.size
     return BookSummary(
         best_bid=book.best_bid,
         best_ask=book.best_ask,
         spread=book.spread,
-        ask_depth_usdc=sum((ask.price * ask.size for ask in reachable), Decimal(0)),
+        ask_depth_usdc=depth,
     )
 
 

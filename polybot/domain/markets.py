@@ -6,7 +6,7 @@ Time and ambiguous when clocks change).
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Final, NewType, Self
@@ -110,7 +110,7 @@ class MarketWindow:
     @property
     def end(self) -> datetime:
         """First instant after the window."""
-        return self.start + timedelta(seconds=self.series.duration_s)
+        return datetime.fromtimestamp(self.start_s + self.series.duration_s, UTC)
 
     @property
     def slug(self) -> str:
