@@ -8,6 +8,7 @@ settings say it is. Nothing here retries.
 import zlib
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
 from typing import Final, Self
@@ -243,6 +244,7 @@ def _place(url: str | URL) -> str:
     return f"{parsed.host or ''}{parsed.path}"[:160]
 
 
+@cache
 def _user_agent() -> str:
     # The venue's edge refuses clients that name themselves after a library.
     try:
