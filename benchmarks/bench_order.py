@@ -36,6 +36,7 @@ from polybot.adapters.polymarket.exchange import PolymarketExchange
 from polybot.adapters.polymarket.order_fields import SignatureType, TradingAccount, fields_of
 from polybot.adapters.polymarket.signing import order_id_of
 from polybot.adapters.polymarket.venue_memory import VenueMemory
+from polybot.adapters.storage.lean_sqlite import LeanTransaction
 from polybot.adapters.storage.ledger import SqlLedger, open_ledger
 from polybot.domain.decisions import Decision, Verdict, trend_key
 from polybot.domain.markets import ConditionId, MarketWindow
@@ -118,18 +119,19 @@ class Desk:
 
     def take_turn(self, loop: asyncio.AbstractEventLoop) -> float:
         """Claim a decision, place its order, and return the time up to the bytes [s]."""
+        return loop.run_until_complete(self._turn())
+
+    async def _turn(self) -> float:
         approved, decision = _approved(next(self.numbers))
         self.ledger.claim_decision(decision)
         start = time.perf_counter()
-        placed = loop.run_until_complete(
-            place(
-                approved,
-                decision,
-                exchange=self.exchange,
-                ledger=self.ledger,
-                clock=_Clock(),
-                limits=LIMITS,
-            )
+        placed = await place(
+            approved,
+            decision,
+            exchange=self.exchange,
+            ledger=self.ledger,
+            clock=_Clock(),
+            limits=LIMITS,
         )
         if not isinstance(placed, PlacedOrder):
             raise TypeError(f"an order was not placed: {placed}")
@@ -242,11 +244,10 @@ class Part:
 
 def take_apart(desk: Desk, loop: asyncio.AbstractEventLoop, turns: int) -> dict[str, float]:
     """Return the median microseconds of each step; the clock's own calls are in them."""
-    dialect = desk.ledger._database.engine.dialect  # noqa: SLF001
     parts = (
         Part(name="amounts, fields, hash", owner=PolymarketExchange, method="prepare"),
         Part(name="intent: all of it", owner=SqlLedger, method="record_intent"),
-        Part(name="intent: SQLite's commit with its fsync", owner=dialect, method="do_commit"),
+        Part(name="intent: SQLite's commit with its fsync", owner=LeanTransaction, method="commit"),
         Part(name="rebuilt from the record, signed", owner=type(SIGNER), method="rebuild"),
         Part(name="restrictions of the venue", owner=VenueMemory, method="restriction"),
     )
@@ -263,7 +264,7 @@ def take_apart(desk: Desk, loop: asyncio.AbstractEventLoop, turns: int) -> dict[
     medians = {name: statistics.median(each) for name, each in taken.items()}
     steps = ("amounts, fields, hash", "intent: all of it", "rebuilt from the record, signed")
     rest = statistics.median(whole) - sum(medians[name] for name in steps)
-    return {**medians, "the rest: checks' closures, event loop, body": rest}
+    return {**medians, "the rest: limits, clock, canary, body": rest}
 
 
 @contextmanager

@@ -6,10 +6,11 @@ ledger's transaction that records its intent, because other processes trade at t
 Boundaries: a limit may be reached but not passed. "At most" and "at least" include the limit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.markets import ConditionId, Outcome
@@ -72,11 +73,13 @@ def ledger_checks(order: Order, limits: RiskLimits, *, now: datetime) -> LimitCh
 
     Other processes trade at the same moment: what ``assess`` saw may be gone. A SELL takes no new
     risk, so no limit on cash, loss, count or exposure stops one; it must be of shares we hold.
+    The answer is the failed checks alone: the order waits for it, and sentences take time.
     """
     demand = demand_of(order)
 
     def look_again(totals: AccountTotals, exposure: MarketExposure) -> Sequence[RiskCheck]:
-        return check_account(demand, limits, totals, exposure, now=now)
+        looks = _look_at_all(demand, limits, totals, exposure, now=now)
+        return [look.told() for look in looks if not look.passed]
 
     return look_again
 
@@ -90,14 +93,37 @@ def check_account(
     now: datetime,
 ) -> tuple[RiskCheck, ...]:
     """Return every limit's result; ``now`` tells which UTC day the counters must be of."""
+    looks = _look_at_all(demand, limits, totals, exposure, now=now)
+    return tuple(look.told() for look in looks)
+
+
+class _Look(NamedTuple):
+    """One limit, looked at, with the sentence that is put together only where it is read."""
+
+    name: str
+    passed: bool
+    detail: Callable[[], str]
+
+    def told(self) -> RiskCheck:
+        return RiskCheck(name=self.name, passed=self.passed, detail=self.detail())
+
+
+def _look_at_all(
+    demand: Demand,
+    limits: RiskLimits,
+    totals: AccountTotals,
+    exposure: MarketExposure,
+    *,
+    now: datetime,
+) -> tuple[_Look, ...]:
     is_unknown = demand.condition_id in totals.unknown_condition_ids
     return (
         _trading_state(demand, totals),
         _position(demand, exposure),
-        _result(
+        _Look(
             "unknown-order",
             not is_unknown,
-            f"market has {'an' if is_unknown else 'no'} order whose fate is unknown",
+            lambda: f"market has {'an' if is_unknown else 'no'} order whose fate is unknown",
         ),
         *_cash_checks(demand, limits, totals),
         *_day_checks(demand, limits, now, totals),
@@ -108,81 +134,84 @@ def check_account(
     )
 
 
-def _trading_state(demand: Demand, totals: AccountTotals) -> RiskCheck:
+def _trading_state(demand: Demand, totals: AccountTotals) -> _Look:
     # A state that is not named here allows nothing.
     state, is_sale = totals.trading_state, demand.side is Side.SELL
     is_allowed = state is TradingState.ACTIVE or (state is TradingState.REDUCING and is_sale)
     verb = "allows" if is_allowed else "forbids"
-    return _result("trading-state", is_allowed, f"trading state {state} {verb} a {demand.side}")
-
-
-def _position(demand: Demand, exposure: MarketExposure) -> RiskCheck:
-    if demand.side is Side.BUY or demand.outcome is None:
-        return _result("position", True, "a BUY needs no position")
-    held = exposure.held.get(demand.outcome, Decimal(0))
-    free = held - exposure.selling.get(demand.outcome, Decimal(0))
-    return _result(
-        "position",
-        demand.size <= free,
-        f"sells {text_of(demand.size)} of {text_of(free)} shares held and not promised",
+    return _Look(
+        "trading-state", is_allowed, lambda: f"trading state {state} {verb} a {demand.side}"
     )
 
 
-def _cash_checks(
-    demand: Demand, limits: RiskLimits, totals: AccountTotals
-) -> tuple[RiskCheck, ...]:
+def _position(demand: Demand, exposure: MarketExposure) -> _Look:
+    if demand.side is Side.BUY or demand.outcome is None:
+        return _Look("position", True, lambda: "a BUY needs no position")
+    held = exposure.held.get(demand.outcome, Decimal(0))
+    free = held - exposure.selling.get(demand.outcome, Decimal(0))
+    return _Look(
+        "position",
+        demand.size <= free,
+        lambda: f"sells {text_of(demand.size)} of {text_of(free)} shares held and not promised",
+    )
+
+
+def _cash_checks(demand: Demand, limits: RiskLimits, totals: AccountTotals) -> tuple[_Look, ...]:
     available, outlay = totals.available_usdc, demand.outlay_usdc
     remains = available - outlay
     is_sale = demand.side is Side.SELL
     return (
-        _result(
+        _Look(
             "cash",
             is_sale or outlay <= available,
-            f"spends up to {text_of(outlay)} of {text_of(available)} USDC available",
+            lambda: f"spends up to {text_of(outlay)} of {text_of(available)} USDC available",
         ),
-        _result(
+        _Look(
             "cash-threshold",
             is_sale or remains >= limits.min_cash_usdc,
-            f"leaves {text_of(remains)} of at least {text_of(limits.min_cash_usdc)} USDC",
+            lambda: f"leaves {text_of(remains)} of at least {text_of(limits.min_cash_usdc)} USDC",
         ),
     )
 
 
 def _day_checks(
     demand: Demand, limits: RiskLimits, now: datetime, totals: AccountTotals
-) -> tuple[RiskCheck, ...]:
+) -> tuple[_Look, ...]:
     is_sale = demand.side is Side.SELL
     today = now.astimezone(UTC).date()
     # A later day is fine: another process opened it a moment ago.
     if totals.day < today and not is_sale:
-        detail = f"the day's counters are of {totals.day}, today is {today}"
-        return (_result("trades-per-day", False, detail), _result("daily-loss", False, detail))
+
+        def detail() -> str:
+            return f"the day's counters are of {totals.day}, today is {today}"
+
+        return (_Look("trades-per-day", False, detail), _Look("daily-loss", False, detail))
     count = totals.day_trade_count + 1
     # Whatever is in flight, and this order too, may lose all it can cost.
     could_lose = totals.day_loss_usdc + totals.reserved_usdc + demand.outlay_usdc
     return (
-        _result(
+        _Look(
             "trades-per-day",
             is_sale or count <= limits.max_trades_per_day,
-            f"order {count} of at most {limits.max_trades_per_day} today",
+            lambda: f"order {count} of at most {limits.max_trades_per_day} today",
         ),
-        _result(
+        _Look(
             "daily-loss",
             is_sale or could_lose <= limits.max_daily_loss_usdc,
-            f"lost {text_of(totals.day_loss_usdc)} today, could become {text_of(could_lose)} of "
-            f"at most {text_of(limits.max_daily_loss_usdc)} USDC",
+            lambda: (
+                f"lost {text_of(totals.day_loss_usdc)} today, could become {text_of(could_lose)} "
+                f"of at most {text_of(limits.max_daily_loss_usdc)} USDC"
+            ),
         ),
     )
 
 
-def _at_most(name: str, demand: Demand, at_risk: Decimal, limit: Decimal) -> RiskCheck:
+def _at_most(name: str, demand: Demand, at_risk: Decimal, limit: Decimal) -> _Look:
     total = at_risk + demand.outlay_usdc
-    return _result(
+    return _Look(
         name,
         demand.side is Side.SELL or total <= limit,
-        f"{text_of(at_risk)} + {text_of(demand.outlay_usdc)} of at most {text_of(limit)} USDC",
+        lambda: (
+            f"{text_of(at_risk)} + {text_of(demand.outlay_usdc)} of at most {text_of(limit)} USDC"
+        ),
     )
-
-
-def _result(name: str, passed: bool, detail: str) -> RiskCheck:
-    return RiskCheck(name=name, passed=passed, detail=detail)

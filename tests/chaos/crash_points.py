@@ -21,6 +21,8 @@ import aiohttp.connector
 from aiohttp.client_proto import ResponseHandler
 from sqlalchemy import event
 
+from polybot.adapters.storage import lean_sqlite
+
 LEDGER_STEPS = {
     "record_run": "run record",
     "claim_decision": "claim",
@@ -170,8 +172,17 @@ class Watched:
 
 
 def watch_transactions(ledger: Any, probe: Probe) -> None:
-    """Let the probe see every commit of a ledger."""
+    """Let the probe see every commit of a ledger, on both ways that it has."""
     event.listen(ledger._database.engine, "commit", probe.on_commit)
+
+    class WatchedTransaction(lean_sqlite.LeanTransaction):
+        __slots__ = ()
+
+        def commit(self) -> None:
+            probe.on_commit()
+            super().commit()
+
+    lean_sqlite.LeanTransaction = WatchedTransaction  # type: ignore[misc]
 
 
 def watch_connections(probe: Probe) -> None:

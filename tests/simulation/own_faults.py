@@ -210,7 +210,7 @@ OWN_FAULTS: Final = (
     ),
     OwnFault(
         name="an order may go beside one of unknown fate",
-        patches=(edit(limits, "check_account", ("not is_unknown,", "True,")),),
+        patches=(edit(limits, "_look_at_all", ("not is_unknown,", "True,")),),
     ),
     OwnFault(
         name="orders go out on books that were not reconciled",

@@ -140,20 +140,28 @@ class OrderSigner:
             order_id=_order_id(digest), fields=fields, signature="0x" + signature.hex()
         )
 
-    def rebuild(self, wire: Mapping[str, str | int], *, order_id: OrderId) -> SignedOrder:
+    def rebuild(
+        self,
+        wire: Mapping[str, str | int],
+        *,
+        order_id: OrderId,
+        fields: OrderFields | None = None,
+    ) -> SignedOrder:
         """Return exactly the order that was made durable, signed again.
 
         Args:
             wire: The fields as ``OrderFields.to_wire`` gave them.
             order_id: The id that was made durable with them.
+            fields: What is believed to be the same, to save reading ``wire``.
 
         Raises:
             PermanentError: The fields are incomplete, or give another id: nothing may be sent.
         """
-        try:
-            fields = OrderFields.from_wire(wire)
-        except ValueError as error:
-            raise PermanentError(f"order {order_id} cannot be rebuilt: {error}") from error
+        if fields is None or fields.to_wire() != wire:
+            try:
+                fields = OrderFields.from_wire(wire)
+            except ValueError as error:
+                raise PermanentError(f"order {order_id} cannot be rebuilt: {error}") from error
         signed = self.sign(fields)
         if signed.order_id != order_id:
             raise PermanentError(f"stored fields of {order_id} give another id, {signed.order_id}")

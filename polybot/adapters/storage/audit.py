@@ -25,11 +25,11 @@ from polybot.adapters.storage.books import (
     adjusted_micro,
     amounts_of,
     booked_fill_counts,
-    load_account,
     token_books_of,
 )
 from polybot.adapters.storage.columns import day_of_number
 from polybot.adapters.storage.money import payouts_of
+from polybot.adapters.storage.statements import SqlTransaction
 from polybot.adapters.storage.tables import (
     DAYS,
     DECISIONS,
@@ -40,6 +40,7 @@ from polybot.adapters.storage.tables import (
     REDEMPTIONS,
     SETTLEMENTS,
 )
+from polybot.adapters.storage.totals import load_account
 from polybot.domain.decisions import Verdict
 from polybot.domain.markets import Outcome
 from polybot.domain.money import from_micro, text_of
@@ -124,14 +125,14 @@ def _position_differences(connection: Connection) -> Iterator[str]:
 
 
 def _account_differences(connection: Connection) -> Iterator[str]:
-    stored, _, _ = load_account(connection)
+    stored, _, _ = load_account(SqlTransaction(connection))
     deposits = connection.execute(
         select(func.coalesce(func.sum(MOVEMENTS.c.cash), 0)).where(
             MOVEMENTS.c.kind.in_((MovementKind.DEPOSIT, MovementKind.WITHDRAWAL))
         )
     ).scalar_one()
     account = book_deposit(AccountBooks(), int(deposits))
-    adjusted = adjusted_micro(connection)
+    adjusted = adjusted_micro(SqlTransaction(connection))
     account = book_change(account, fee_adjustment(adjusted))
     yield from _unbelievable_rounding(connection, adjusted)
     value = 0
@@ -157,7 +158,7 @@ def _account_differences(connection: Connection) -> Iterator[str]:
 
 
 def _unbelievable_rounding(connection: Connection, adjusted: int) -> Iterator[str]:
-    fills, taker_fills = booked_fill_counts(connection)
+    fills, taker_fills = booked_fill_counts(SqlTransaction(connection))
     most = most_rounding(fill_count=fills, taker_fill_count=taker_fills)
     if abs(adjusted) > most:
         yield (

@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, update
 from polybot.adapters.storage.books import Store
 from polybot.adapters.storage.columns import clean_text, instant_at, micros_at
 from polybot.adapters.storage.outbox import insert_alert
+from polybot.adapters.storage.statements import SqlTransaction
 from polybot.adapters.storage.tables import ACCOUNT, MOVEMENTS, RUNS, TRADING_STATES
 from polybot.domain.accounts import TradingStateChange
 from polybot.domain.alerts import Alert
@@ -65,7 +66,7 @@ class ControlStore(Store):
             )
             connection.execute(update(ACCOUNT).values(trading_state=change.state))
             if alert is not None:
-                insert_alert(connection, alert, at_micros=at_micros)
+                insert_alert(SqlTransaction(connection), alert, at_micros=at_micros)
 
     def record_run(self, run: RunRecord) -> None:
         """Insert or replace what is known about a flow run."""

@@ -1,10 +1,9 @@
 """Decisions: one per key, claimed once, finished once."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import RowMapping, insert, select, update
 
 from polybot.adapters.storage.books import Store
 from polybot.adapters.storage.columns import (
@@ -17,7 +16,14 @@ from polybot.adapters.storage.columns import (
     micros_at,
 )
 from polybot.adapters.storage.outbox import insert_alert
-from polybot.adapters.storage.statements import Statement, Values, parameter, parameters
+from polybot.adapters.storage.statements import (
+    Statement,
+    Transaction,
+    Values,
+    constant,
+    parameter,
+    parameters,
+)
 from polybot.adapters.storage.tables import DECISIONS, MARKETS
 from polybot.domain.alerts import Alert
 from polybot.domain.decisions import BookSummary, Decision, Verdict
@@ -25,12 +31,19 @@ from polybot.domain.markets import ConditionId, Market, MarketWindow, Outcome
 from polybot.domain.orders import DecisionKey, OrderId, RiskCheck
 from polybot.domain.signals import Direction
 
+IS_PENDING: Final = DECISIONS.c.verdict == constant(Verdict.PENDING.value)
+"""Whether a decision is PENDING; in the words of the index over such decisions."""
+
 _BY_KEY: Final = Statement(select(DECISIONS).where(DECISIONS.c.key == parameter("key")))
-_VERDICT: Final = Statement(select(DECISIONS.c.verdict).where(DECISIONS.c.key == parameter("key")))
+_INSERT: Final = Statement(
+    insert(DECISIONS).values(
+        parameters(column.name for column in DECISIONS.columns if column.name != "id")
+    )
+)
 # The key tells strategy and window: they stay, and so do the indexes over them.
 _REPLACE_PENDING: Final = Statement(
     update(DECISIONS)
-    .where(DECISIONS.c.key == parameter("of_key"), DECISIONS.c.verdict == Verdict.PENDING)
+    .where(DECISIONS.c.key == parameter("of_key"), IS_PENDING)
     .values(
         parameters(
             column.name
@@ -40,6 +53,14 @@ _REPLACE_PENDING: Final = Statement(
     )
 )
 _MARKET_FACTS: Final = ("question", "up_token_id", "down_token_id", "fee_rate", "fee_exponent")
+_MARKET: Final = Statement(
+    select(*(MARKETS.c[name] for name in _MARKET_FACTS)).where(
+        MARKETS.c.condition_id == parameter("condition_id")
+    )
+)
+_INSERT_MARKET: Final = Statement(
+    insert(MARKETS).values(parameters(column.name for column in MARKETS.columns))
+)
 # A market never changes its window.
 _RENEW_MARKET: Final = Statement(
     update(MARKETS)
@@ -55,12 +76,12 @@ class DecisionStore(Store):
         """Record a PENDING decision, or return the one that already has its key."""
         if decision.verdict is not Verdict.PENDING:
             raise ValueError(f"only a pending decision can be claimed, was {decision.verdict}")
-        with self._database.writing() as connection:
-            existing = load_decision(connection, decision.key)
+        with self._database.writing_lean() as transaction:
+            existing = load_decision(transaction, decision.key)
             if existing is not None:
                 return existing
-            connection.execute(insert(DECISIONS), _columns_of(decision))
-            _remember_window(connection, decision)
+            transaction.change(_INSERT, _columns_of(decision))
+            _remember_window(transaction, decision)
         return None
 
     def finish_decision(self, decision: Decision, *, alert: Alert | None = None) -> bool:
@@ -71,28 +92,26 @@ class DecisionStore(Store):
         """
         if decision.verdict is Verdict.PENDING:
             raise ValueError(f"decision {decision.key} has no final verdict")
-        with self._database.writing() as connection:
-            if not replace_pending(connection, decision):
-                if load_decision(connection, decision.key) is not None:
+        with self._database.writing_lean() as transaction:
+            if not replace_pending(transaction, decision):
+                if load_decision(transaction, decision.key) is not None:
                     return False
-                connection.execute(insert(DECISIONS), _columns_of(decision))
-            _remember_window(connection, decision)
+                transaction.change(_INSERT, _columns_of(decision))
+            _remember_window(transaction, decision)
             if alert is not None:
-                insert_alert(connection, alert, at_micros=micros_at(decision.decided_at))
+                insert_alert(transaction, alert, at_micros=micros_at(decision.decided_at))
         return True
 
     def decision(self, key: DecisionKey) -> Decision | None:
         """Return the decision with a key."""
-        with self._database.reading() as connection:
-            return load_decision(connection, key)
+        with self._database.reading_lean() as transaction:
+            return load_decision(transaction, key)
 
     def pending_decisions(self) -> tuple[Decision, ...]:
         """Return decisions that a run claimed and has not finished, oldest first."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                select(DECISIONS)
-                .where(DECISIONS.c.verdict == Verdict.PENDING)
-                .order_by(DECISIONS.c.id)
+                select(DECISIONS).where(IS_PENDING).order_by(DECISIONS.c.id)
             ).mappings()
             return tuple(decision_of(row) for row in rows)
 
@@ -111,69 +130,65 @@ class DecisionStore(Store):
             return tuple(decision_of(row) for row in rows)
 
 
-def load_decision(connection: Connection, key: str) -> Decision | None:
+def load_decision(transaction: Transaction, key: str) -> Decision | None:
     """Return the decision with a key, inside a transaction."""
-    found = _BY_KEY.rows(connection, {"key": key})
-    return decision_of(found[0]) if found else None
+    found = transaction.rows(_BY_KEY, {"key": key})
+    return decision_of(_BY_KEY.named(found[0])) if found else None
 
 
-def load_verdict(connection: Connection, key: str) -> Verdict | None:
-    """Return how far the decision with a key is; ``None`` where nobody claimed it."""
-    found = _VERDICT.rows(connection, {"key": key})
-    return Verdict(found[0]["verdict"]) if found else None
-
-
-def replace_pending(connection: Connection, decision: Decision) -> bool:
+def replace_pending(transaction: Transaction, decision: Decision) -> bool:
     """Replace a PENDING decision; ``False`` where none is pending under the key."""
     values = {**_columns_of(decision), "of_key": decision.key}
-    return _REPLACE_PENDING.change(connection, values) == 1
+    return transaction.change(_REPLACE_PENDING, values) == 1
 
 
-def place_decision(connection: Connection, decision: Decision, order_id: OrderId) -> bool:
+def place_decision(transaction: Transaction, decision: Decision, order_id: OrderId) -> bool:
     """Finish a PENDING decision as PLACED with its order."""
-    return replace_pending(connection, replace(decision, verdict=Verdict.PLACED, order_id=order_id))
-
-
-def remember_market(connection: Connection, market: Market) -> None:
-    """Keep what settling and explaining needs once the venue has delisted the market."""
     values = {
+        **_columns_of(decision),
+        "of_key": decision.key,
+        "verdict": Verdict.PLACED.value,
+        "order_id": order_id,
+    }
+    return transaction.change(_REPLACE_PENDING, values) == 1
+
+
+def remember_market(transaction: Transaction, market: Market) -> None:
+    """Keep what settling and explaining needs once the venue has delisted the market."""
+    facts = {
         "question": clean_text(market.question),
         "up_token_id": market.token_ids[Outcome.UP],
         "down_token_id": market.token_ids[Outcome.DOWN],
         "fee_rate": decimal_text(market.fees.rate),
         "fee_exponent": market.fees.exponent,
     }
-    if _RENEW_MARKET.change(connection, {**values, "of_condition_id": market.condition_id}):
+    known = transaction.rows(_MARKET, {"condition_id": market.condition_id})
+    if not known:
+        _insert_market(transaction, market.condition_id, market.window, facts)
+    elif known[0] != tuple(facts.values()):
+        transaction.change(_RENEW_MARKET, {**facts, "of_condition_id": market.condition_id})
+
+
+def _remember_window(transaction: Transaction, decision: Decision) -> None:
+    condition_id = decision.condition_id
+    if condition_id is None or transaction.rows(_MARKET, {"condition_id": condition_id}):
         return
-    connection.execute(
-        insert(MARKETS),
+    facts = {**dict.fromkeys(_MARKET_FACTS), "question": clean_text(decision.question)}
+    _insert_market(transaction, condition_id, decision.window, facts)
+
+
+def _insert_market(
+    transaction: Transaction, condition_id: str, window: MarketWindow, facts: Values
+) -> None:
+    transaction.change(
+        _INSERT_MARKET,
         {
-            **values,
-            "condition_id": market.condition_id,
-            "slug": market.slug,
-            "window_start_s": market.window.start_s,
+            **facts,
+            "condition_id": condition_id,
+            "slug": window.slug,
+            "window_start_s": window.start_s,
         },
     )
-
-
-def _remember_window(connection: Connection, decision: Decision) -> None:
-    if decision.condition_id is None:
-        return
-    known = connection.execute(
-        select(MARKETS.c.question).where(MARKETS.c.condition_id == decision.condition_id)
-    ).one_or_none()
-    if known is None:
-        connection.execute(
-            insert(MARKETS),
-            {
-                "condition_id": decision.condition_id,
-                "slug": decision.window.slug,
-                "window_start_s": decision.window.start_s,
-                "question": clean_text(decision.question),
-                "up_token_id": None,
-                "down_token_id": None,
-            },
-        )
 
 
 def _columns_of(decision: Decision) -> dict[str, Any]:
@@ -183,11 +198,11 @@ def _columns_of(decision: Decision) -> dict[str, Any]:
         "strategy": decision.strategy,
         "slug": decision.window.slug,
         "window_start_s": decision.window.start_s,
-        "verdict": decision.verdict,
+        "verdict": decision.verdict.value,
         "reason": clean_text(decision.reason),
         "decided_at": micros_at(decision.decided_at),
         "run_name": clean_text(decision.run_name),
-        "direction": decision.direction,
+        "direction": None if decision.direction is None else decision.direction.value,
         "signal_reason": clean_text(decision.signal_reason),
         "condition_id": decision.condition_id,
         "question": clean_text(decision.question),

@@ -1,4 +1,4 @@
-"""Connections and transactions: one way to read, one way to write.
+"""Connections and transactions: one way to read, one way to write, and a short way for orders.
 
 Writers are serialised: SQLite by ``BEGIN IMMEDIATE``, other databases by a row lock on the
 ``account`` row at the transaction's start. Whatever a write transaction reads is therefore still
@@ -9,13 +9,16 @@ postgresql.org/docs/current/transaction-iso.html (2026-11-22).
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, select
 
 from polybot.adapters.storage.faults import translated_errors
+from polybot.adapters.storage.lean_sqlite import LeanConnections
+from polybot.adapters.storage.statements import SqlTransaction, Transaction
 from polybot.adapters.storage.tables import ACCOUNT
 from polybot.sqlite_driver import may_use_wal, sqlite_module
 
@@ -38,6 +41,11 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.engine = self._sqlite_engine() if self.is_sqlite else create_engine(url)
         self._reader, self._writer = self._reader_and_writer()
+        # A second connection to a database in memory would be a second database.
+        self._lean = None if sqlite_path(url) is None else self._lean_connections()
+
+    def _lean_connections(self) -> LeanConnections:
+        return LeanConnections(self.engine, where=self.where)
 
     def _sqlite_engine(self) -> Engine:
         module = sqlite_module()
@@ -95,6 +103,19 @@ class Database:
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {self._timeout_ms}")
             yield connection
 
+    # The order path ------------------------------------------------------------------------------
+    def reading_lean(self) -> AbstractContextManager[Transaction]:
+        """As :meth:`reading`, for prepared statements alone."""
+        return _through(self.reading) if self._lean is None else self._lean.reading()
+
+    def writing_lean(self) -> AbstractContextManager[Transaction]:
+        """As :meth:`writing`, for prepared statements alone."""
+        return _through(self.writing) if self._lean is None else self._lean.writing()
+
+    def writing_before_sending(self) -> AbstractContextManager[Transaction]:
+        """As :meth:`writing_lean`, where a request to the venue waits for the commit."""
+        return _through(self.writing) if self._lean is None else self._lean.sending()
+
     def use_safe_journal(self) -> None:
         """Choose WAL where the linked SQLite is fixed, else the rollback journal."""
         version: tuple[int, int, int] = sqlite_module().sqlite_version_info
@@ -116,7 +137,15 @@ class Database:
 
     def dispose(self) -> None:
         """Close every connection."""
+        if self._lean is not None:
+            self._lean.close()
         self.engine.dispose()
+
+
+@contextlib.contextmanager
+def _through(begin: Callable[[], AbstractContextManager[Connection]]) -> Iterator[Transaction]:
+    with begin() as connection:
+        yield SqlTransaction(connection)
 
 
 def sqlite_path(url: URL) -> Path | None:

@@ -1,10 +1,10 @@
 """Fills: each booked once, voided at most once, also in markets that are settled already."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import RowMapping, insert, select, update
-from sqlalchemy.engine import Connection
 
 from polybot.accounting import FillAmounts, TokenBooks, apply_fill, payout_of, replay, settle_token
 from polybot.adapters.storage.books import (
@@ -15,7 +15,13 @@ from polybot.adapters.storage.books import (
     token_books_of,
 )
 from polybot.adapters.storage.columns import instant_at, micros_at, price_of, shares_of, usdc_of
-from polybot.adapters.storage.statements import Values
+from polybot.adapters.storage.statements import (
+    Statement,
+    Transaction,
+    Values,
+    parameter,
+    parameters,
+)
 from polybot.adapters.storage.tables import FILLS, POSITIONS, SETTLEMENTS
 from polybot.domain.markets import Outcome
 from polybot.domain.money import to_micro
@@ -29,19 +35,57 @@ _RANKS: Final = {
 }
 
 
-def find_fill(connection: Connection, fill: Fill) -> RowMapping | None:
-    """Return the recorded row of a fill, by (trade id, order id, leg)."""
-    return (
-        connection.execute(
-            select(FILLS).where(
-                FILLS.c.trade_id == fill.trade_id,
-                FILLS.c.order_id == fill.order_id,
-                FILLS.c.leg == fill.leg,
-            )
-        )
-        .mappings()
-        .one_or_none()
+_KNOWN: Final = Statement(
+    select(FILLS.c.id, FILLS.c.status).where(
+        FILLS.c.trade_id == parameter("trade_id"),
+        FILLS.c.order_id == parameter("order_id"),
+        FILLS.c.leg == parameter("leg"),
     )
+)
+_INSERT: Final = Statement(
+    insert(FILLS).values(parameters(column.name for column in FILLS.columns if column.name != "id"))
+)
+_SET_STATUS: Final = Statement(
+    update(FILLS).where(FILLS.c.id == parameter("of_id")).values(parameters(("status",)))
+)
+_POSITION: Final = Statement(select(POSITIONS).where(POSITIONS.c.token_id == parameter("token_id")))
+_OPEN_POSITION: Final = Statement(
+    insert(POSITIONS).values(parameters(column.name for column in POSITIONS.columns))
+)
+_PAYOUTS: Final = Statement(
+    select(SETTLEMENTS.c.up_payout, SETTLEMENTS.c.down_payout).where(
+        SETTLEMENTS.c.condition_id == parameter("condition_id")
+    )
+)
+_CORRECT_SETTLEMENT: Final = Statement(
+    update(SETTLEMENTS)
+    .where(SETTLEMENTS.c.condition_id == parameter("of_condition_id"))
+    .values(
+        payout=SETTLEMENTS.c.payout + parameter("more_payout"),
+        pnl=SETTLEMENTS.c.pnl + parameter("more_pnl"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFill:
+    """What the ledger has of a fill that was reported before."""
+
+    fill_id: int
+    status: FillStatus
+
+
+def find_fill(transaction: Transaction, fill: Fill) -> KnownFill | None:
+    """Return what is recorded of a fill, by (trade id, order id, leg)."""
+    key = {"trade_id": fill.trade_id, "order_id": fill.order_id, "leg": fill.leg}
+    for fill_id, status in transaction.rows(_KNOWN, key):
+        return KnownFill(fill_id, FillStatus(status))
+    return None
+
+
+def _id_of(transaction: Transaction, fill: Fill) -> int | None:
+    known = find_fill(transaction, fill)
+    return None if known is None else known.fill_id
 
 
 def book_new_fill(books: Books, order: dict[str, Any], fill: Fill) -> FillAmounts:
@@ -53,26 +97,25 @@ def book_new_fill(books: Books, order: dict[str, Any], fill: Fill) -> FillAmount
         fee=to_micro(fill.fee_usdc),
     )
     was_booked = fill.status is not FillStatus.FAILED
-    before = _open_books(books.connection, order) if was_booked else TokenBooks()
-    inserted = books.connection.execute(
-        insert(FILLS),
+    before = _open_books(books.transaction, order) if was_booked else TokenBooks()
+    books.transaction.change(
+        _INSERT,
         {
             "trade_id": fill.trade_id,
             "order_id": fill.order_id,
             "leg": fill.leg,
             "token_id": order["token_id"],
-            "side": amounts.side,
+            "side": amounts.side.value,
             "price": amounts.price,
             "size": amounts.size,
             "fee": amounts.fee,
-            "liquidity": fill.liquidity,
-            "status": fill.status,
+            "liquidity": fill.liquidity.value,
+            "status": fill.status.value,
             "filled_at": micros_at(fill.filled_at),
             "was_booked": was_booked,
         },
     )
     if was_booked:
-        (fill_id,) = inserted.inserted_primary_key or (None,)
         sign = 1 if amounts.side is Side.SELL else 0
         _rebook(
             books,
@@ -84,7 +127,7 @@ def book_new_fill(books: Books, order: dict[str, Any], fill: Fill) -> FillAmount
                 price=amounts.price,
                 payout=amounts.gross * sign,
                 outcome=order["outcome"],
-                fill_id=fill_id,
+                fill_id=_id_of(books.transaction, fill),
                 condition_id=order["condition_id"],
             ),
             before=before,
@@ -94,17 +137,19 @@ def book_new_fill(books: Books, order: dict[str, Any], fill: Fill) -> FillAmount
 
 
 def update_known_fill(
-    books: Books, order: dict[str, Any], known: RowMapping, status: FillStatus
+    books: Books, order: dict[str, Any], known: KnownFill, status: FillStatus
 ) -> FillAmounts | None:
     """Move a recorded fill's status forward; return its amounts where that voided them."""
-    if _RANKS[status] <= _RANKS[FillStatus(known["status"])]:
+    if _RANKS[status] <= _RANKS[known.status]:
         return None
-    fills = counted_fills(books.connection, order["token_id"])
-    before = _open_books(books.connection, order)
-    books.connection.execute(update(FILLS).where(FILLS.c.id == known["id"]).values(status=status))
+    change = {"of_id": known.fill_id, "status": status.value}
     if status is not FillStatus.FAILED:
+        books.transaction.change(_SET_STATUS, change)
         return None
-    amounts = fills.pop(known["id"])
+    fills = counted_fills(books.transaction, order["token_id"])
+    before = _open_books(books.transaction, order)
+    books.transaction.change(_SET_STATUS, change)
+    amounts = fills.pop(known.fill_id)
     after = replay(fills.values())
     sign = 1 if amounts.side is Side.SELL else 0
     _rebook(
@@ -117,7 +162,7 @@ def update_known_fill(
             price=amounts.price,
             payout=-amounts.gross * sign,
             outcome=order["outcome"],
-            fill_id=known["id"],
+            fill_id=known.fill_id,
             condition_id=order["condition_id"],
         ),
         before=before,
@@ -136,11 +181,10 @@ def _rebook(
 ) -> None:
     """Book a changed token; in a settled market, pay the difference out or take it back."""
     books.book(movement)
-    connection, token_id = books.connection, order["token_id"]
-    per_share = _payout_per_share(connection, order)
-    bid = connection.execute(
-        select(POSITIONS.c.bid).where(POSITIONS.c.token_id == token_id)
-    ).scalar()
+    transaction, token_id = books.transaction, order["token_id"]
+    per_share = _payout_per_share(transaction, order)
+    position = _position(transaction, token_id)
+    bid = None if position is None else position["bid"]
     if per_share is None:
         books.store_position(token_id, after, bid)
         return
@@ -160,26 +204,22 @@ def _rebook(
         )
     )
     books.store_position(token_id, closed, bid)
-    connection.execute(
-        update(SETTLEMENTS)
-        .where(SETTLEMENTS.c.condition_id == order["condition_id"])
-        .values(
-            payout=SETTLEMENTS.c.payout + payout,
-            pnl=SETTLEMENTS.c.pnl + closed.realised - settle_token(before, per_share).realised,
-        )
+    transaction.change(
+        _CORRECT_SETTLEMENT,
+        {
+            "of_condition_id": order["condition_id"],
+            "more_payout": payout,
+            "more_pnl": closed.realised - settle_token(before, per_share).realised,
+        },
     )
 
 
-def _open_books(connection: Connection, order: dict[str, Any]) -> TokenBooks:
+def _open_books(transaction: Transaction, order: dict[str, Any]) -> TokenBooks:
     """Return a token's books without the settlement; a first fill opens the position."""
-    row = (
-        connection.execute(select(POSITIONS).where(POSITIONS.c.token_id == order["token_id"]))
-        .mappings()
-        .one_or_none()
-    )
-    if row is None:
-        connection.execute(
-            insert(POSITIONS),
+    position = _position(transaction, order["token_id"])
+    if position is None:
+        transaction.change(
+            _OPEN_POSITION,
             {
                 "token_id": order["token_id"],
                 "condition_id": order["condition_id"],
@@ -195,19 +235,21 @@ def _open_books(connection: Connection, order: dict[str, Any]) -> TokenBooks:
             },
         )
         return TokenBooks()
-    if _payout_per_share(connection, order) is None:
-        return token_books_of(row)
-    return replay(counted_fills(connection, order["token_id"]).values())
+    if _payout_per_share(transaction, order) is None:
+        return token_books_of(position)
+    return replay(counted_fills(transaction, order["token_id"]).values())
 
 
-def _payout_per_share(connection: Connection, order: dict[str, Any]) -> Decimal | None:
-    column = (
-        SETTLEMENTS.c.up_payout if order["outcome"] == Outcome.UP else SETTLEMENTS.c.down_payout
-    )
-    stored = connection.execute(
-        select(column).where(SETTLEMENTS.c.condition_id == order["condition_id"])
-    ).scalar()
-    return None if stored is None else Decimal(stored)
+def _position(transaction: Transaction, token_id: str) -> Values | None:
+    found = transaction.rows(_POSITION, {"token_id": token_id})
+    return _POSITION.named(found[0]) if found else None
+
+
+def _payout_per_share(transaction: Transaction, order: dict[str, Any]) -> Decimal | None:
+    found = transaction.rows(_PAYOUTS, {"condition_id": order["condition_id"]})
+    for up_payout, down_payout in found:
+        return Decimal(up_payout if order["outcome"] == Outcome.UP else down_payout)
+    return None
 
 
 def fill_of(row: RowMapping | Values) -> Fill:

@@ -9,14 +9,10 @@ from sqlalchemy import Connection, RowMapping, Select, insert, select
 
 from polybot.accounting import TokenBooks, payout_of, settle_token
 from polybot.adapters.storage.books import (
-    OPEN_STATUSES,
-    Books,
     Movement,
     MovementKind,
+    SqlBooks,
     Store,
-    account_totals,
-    exposure_of,
-    load_account,
     token_books_of,
 )
 from polybot.adapters.storage.columns import (
@@ -32,6 +28,7 @@ from polybot.adapters.storage.columns import (
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.statements import Values
 from polybot.adapters.storage.tables import MARKETS, MOVEMENTS, ORDERS, POSITIONS, SETTLEMENTS
+from polybot.adapters.storage.totals import IS_OPEN, account_totals, exposure_of, load_account
 from polybot.domain.accounts import AccountTotals, MarketExposure, Position, Settlement
 from polybot.domain.alerts import Alert
 from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTokenId, Resolution
@@ -62,17 +59,17 @@ class MoneyStore(Store):
 
     def totals(self, *, at: datetime) -> AccountTotals:
         """Return the running totals; the first call of a UTC day opens that day's counters."""
-        with self._database.reading() as connection:
-            account, day, state = load_account(connection)
+        with self._database.reading_lean() as transaction:
+            account, day, state = load_account(transaction)
             if day is not None and utc_day(at) <= day.day:
-                return account_totals(connection, account, day, state)
-        with self._books(at) as books:
-            return account_totals(books.connection, books.account, books.day, books.trading_state)
+                return account_totals(transaction, account, day, state)
+        with self._lean_books(at) as books:
+            return account_totals(books.transaction, books.account, books.day, books.trading_state)
 
     def market_exposure(self, condition_id: ConditionId) -> MarketExposure:
         """Return what is at risk in one market."""
-        with self._database.reading() as connection:
-            return exposure_of(connection, condition_id)
+        with self._database.reading_lean() as transaction:
+            return exposure_of(transaction, condition_id)
 
     def positions(self) -> tuple[Position, ...]:
         """Return positions that are not settled, oldest window first."""
@@ -135,7 +132,7 @@ class MoneyStore(Store):
             _book_settlement(books, resolution, rows)
             settlement = _settlement(books.connection, resolution.condition_id)
             if settlement is not None and alert_for is not None:
-                insert_alert(books.connection, alert_for(settlement), at_micros=books.at_micros)
+                insert_alert(books.transaction, alert_for(settlement), at_micros=books.at_micros)
         return settlement
 
     def settlements_between(self, start: datetime, end: datetime) -> tuple[Settlement, ...]:
@@ -154,9 +151,7 @@ class MoneyStore(Store):
 
 def _refuse_open_orders(connection: Connection, condition_id: str) -> None:
     order_id = connection.execute(
-        select(ORDERS.c.order_id).where(
-            ORDERS.c.condition_id == condition_id, ORDERS.c.status.in_(OPEN_STATUSES)
-        )
+        select(ORDERS.c.order_id).where(ORDERS.c.condition_id == condition_id, IS_OPEN)
     ).scalar()
     if order_id is not None:
         raise DataError(
@@ -165,7 +160,7 @@ def _refuse_open_orders(connection: Connection, condition_id: str) -> None:
         )
 
 
-def _book_settlement(books: Books, resolution: Resolution, rows: Sequence[RowMapping]) -> None:
+def _book_settlement(books: SqlBooks, resolution: Resolution, rows: Sequence[RowMapping]) -> None:
     payout, pnl, size, total = 0, 0, 0, TokenBooks()
     paid = [row for row in rows if row["size"] > 0]
     for row in rows:

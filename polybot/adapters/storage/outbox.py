@@ -1,13 +1,27 @@
 """The alerts' outbox: stored with their cause, sent later, each key once."""
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import insert, select, update
 
 from polybot.adapters.storage.books import Store
 from polybot.adapters.storage.columns import clean_text, instant_at, micros_at
+from polybot.adapters.storage.statements import (
+    Statement,
+    Transaction,
+    parameter,
+    parameters,
+)
 from polybot.adapters.storage.tables import ALERTS
 from polybot.domain.alerts import Alert, AlertKind, OutboxAlert
+
+_KNOWN: Final = Statement(select(ALERTS.c.id).where(ALERTS.c.dedupe_key == parameter("dedupe_key")))
+_INSERT: Final = Statement(
+    insert(ALERTS).values(
+        parameters(column.name for column in ALERTS.columns if column.name != "id")
+    )
+)
 
 
 class OutboxStore(Store):
@@ -15,8 +29,8 @@ class OutboxStore(Store):
 
     def add_alert(self, alert: Alert, *, at: datetime) -> bool:
         """Put an alert in the outbox; ``False`` where its key is there already."""
-        with self._database.writing() as connection:
-            return insert_alert(connection, alert, at_micros=micros_at(at))
+        with self._database.writing_lean() as transaction:
+            return insert_alert(transaction, alert, at_micros=micros_at(at))
 
     def due_alerts(self, *, at: datetime, limit: int) -> tuple[OutboxAlert, ...]:
         """Return unsent alerts whose next attempt is due, oldest first."""
@@ -65,15 +79,15 @@ class OutboxStore(Store):
             )
 
 
-def insert_alert(connection: Connection, alert: Alert, *, at_micros: int) -> bool:
+def insert_alert(transaction: Transaction, alert: Alert, *, at_micros: int) -> bool:
     """Put an alert in the outbox inside its cause's transaction; keys are stored once."""
     key = clean_text(alert.dedupe_key)
-    if connection.execute(select(ALERTS.c.id).where(ALERTS.c.dedupe_key == key)).first():
+    if transaction.rows(_KNOWN, {"dedupe_key": key}):
         return False
-    connection.execute(
-        insert(ALERTS),
+    transaction.change(
+        _INSERT,
         {
-            "kind": alert.kind,
+            "kind": alert.kind.value,
             "dedupe_key": key,
             "title": clean_text(alert.title),
             "body": clean_text(alert.body),

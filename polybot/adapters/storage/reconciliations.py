@@ -17,7 +17,6 @@ from polybot.adapters.storage.books import (
     amounts_of,
     booked_fill_counts,
     counted_fills,
-    load_account,
 )
 from polybot.adapters.storage.columns import (
     clean_text,
@@ -30,10 +29,10 @@ from polybot.adapters.storage.columns import (
     usdc_of,
 )
 from polybot.adapters.storage.fills import fill_of
-from polybot.adapters.storage.orders import load_open_orders, load_unfilled_orders
+from polybot.adapters.storage.order_rows import load_open_orders, load_unfilled_orders
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.redemptions import FINAL_STATES, load_open_redemptions
-from polybot.adapters.storage.statements import Statement, parameter
+from polybot.adapters.storage.statements import Statement, Transaction, parameter
 from polybot.adapters.storage.tables import (
     FILLS,
     FOREIGN_TRADES,
@@ -44,6 +43,7 @@ from polybot.adapters.storage.tables import (
     REDEMPTIONS,
     SETTLEMENTS,
 )
+from polybot.adapters.storage.totals import load_account
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
 from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTokenId
@@ -115,23 +115,23 @@ class ReconciliationStore(Store):
         self, *, moving_since: datetime, late_since: datetime | None = None
     ) -> AccountSnapshot:
         """Return our side of the comparison; see ``Ledger.account_snapshot``."""
-        with self._database.reading() as connection:
-            account, _, _ = load_account(connection)
-            fills, taker_fills = booked_fill_counts(connection)
-            redemptions = load_open_redemptions(connection)
-            late = load_unfilled_orders(connection, micros_at(late_since or moving_since))
+        with self._database.reading_lean() as transaction:
+            account, _, _ = load_account(transaction)
+            fills, taker_fills = booked_fill_counts(transaction)
+            redemptions = load_open_redemptions(transaction)
+            late = load_unfilled_orders(transaction, micros_at(late_since or moving_since))
             return AccountSnapshot(
-                version=_version(connection),
+                version=_version(transaction),
                 cash_usdc=usdc_of(account.cash),
                 unredeemed_usdc=usdc_of(sum(to_micro(r.payout_usdc) for r in redemptions)),
-                fee_adjustments_usdc=usdc_of(adjusted_micro(connection)),
+                fee_adjustments_usdc=usdc_of(adjusted_micro(transaction)),
                 fill_count=fills,
                 taker_fill_count=taker_fills,
-                held=_held_tokens(connection, redemptions, late),
-                moving=_moving_fills(connection, micros_at(moving_since)),
-                unproved_usdc=usdc_of(_unproved_micro(connection)),
-                arriving_usdc=usdc_of(_arriving_micro(connection, micros_at(moving_since))),
-                open_orders=load_open_orders(connection),
+                held=_held_tokens(transaction, redemptions, late),
+                moving=_moving_fills(transaction, micros_at(moving_since)),
+                unproved_usdc=usdc_of(_unproved_micro(transaction)),
+                arriving_usdc=usdc_of(_arriving_micro(transaction, micros_at(moving_since))),
+                open_orders=load_open_orders(transaction),
                 late_orders=late,
                 redemptions=redemptions,
             )
@@ -142,10 +142,10 @@ class ReconciliationStore(Store):
         """Book that the venue rounded fees otherwise; see ``Ledger.adjust_fees``."""
         change = to_micro(change_usdc)
         with self._books(at) as books:
-            fills, taker_fills = booked_fill_counts(books.connection)
+            fills, taker_fills = booked_fill_counts(books.transaction)
             most = most_rounding(fill_count=fills, taker_fill_count=taker_fills)
-            total = adjusted_micro(books.connection) + change
-            if _version(books.connection) != unless_newer_than or change == 0 or abs(total) > most:
+            total = adjusted_micro(books.transaction) + change
+            if _version(books.transaction) != unless_newer_than or change == 0 or abs(total) > most:
                 return False
             reference = f"fees:{unless_newer_than}"
             books.book(
@@ -155,7 +155,7 @@ class ReconciliationStore(Store):
                     reference=reference,
                 )
             )
-            insert_alert(books.connection, alert, at_micros=books.at_micros)
+            insert_alert(books.transaction, alert, at_micros=books.at_micros)
         return True
 
     def book_transfer(
@@ -164,10 +164,10 @@ class ReconciliationStore(Store):
         """Book cash that came or went outside the bot; see ``Ledger.book_transfer``."""
         change = to_micro(change_usdc)
         with self._books(at) as books:
-            if _version(books.connection) != unless_newer_than or change == 0:
+            if _version(books.transaction) != unless_newer_than or change == 0:
                 return False
             _transfer(books, change, f"transfer:{unless_newer_than}")
-            insert_alert(books.connection, alert, at_micros=books.at_micros)
+            insert_alert(books.transaction, alert, at_micros=books.at_micros)
         return True
 
     def reconciled_at(self) -> datetime | None:
@@ -236,8 +236,8 @@ class ReconciliationStore(Store):
             return tuple(_foreign_of(row) for row in rows)
 
 
-def _version(connection: Connection) -> int:
-    return int(_VERSION.rows(connection)[0]["version"])
+def _version(transaction: Transaction) -> int:
+    return int(_VERSION.named_rows(transaction)[0]["version"])
 
 
 def _transfer(books: Books, change: int, reference: str) -> None:
@@ -259,7 +259,7 @@ def _later(known: RowMapping | None, column: str, instant: datetime | None) -> i
 
 
 def _held_tokens(
-    connection: Connection,
+    transaction: Transaction,
     redemptions: tuple[Redemption, ...],
     late_orders: tuple[OrderRecord, ...],
 ) -> tuple[HeldToken, ...]:
@@ -268,16 +268,16 @@ def _held_tokens(
     Tokens of orders that may still turn out to have filled are among them, with no shares.
     """
     waiting = {token_id for redemption in redemptions for token_id in redemption.holdings}
-    foreign = _signed_sizes(connection, _FOREIGN)
-    accepted = _signed_sizes(connection, _ACCEPTED)
+    foreign = _signed_sizes(transaction, _FOREIGN)
+    accepted = _signed_sizes(transaction, _ACCEPTED)
     held = []
-    for row in _HELD.rows(connection):
+    for row in _HELD.named_rows(transaction):
         is_settled = row["settled_at"] is not None
         if is_settled and row["token_id"] not in waiting:
             continue
         size = row["size"]
         if is_settled:
-            size = replay(counted_fills(connection, row["token_id"]).values()).held
+            size = replay(counted_fills(transaction, row["token_id"]).values()).held
         held.append(
             HeldToken(
                 token_id=OutcomeTokenId(row["token_id"]),
@@ -309,18 +309,18 @@ def _held_tokens(
     return tuple(held)
 
 
-def _signed_sizes(connection: Connection, statement: Statement) -> dict[str, Decimal]:
+def _signed_sizes(transaction: Transaction, statement: Statement) -> dict[str, Decimal]:
     """Return bought minus sold shares by token."""
     sizes: dict[str, Decimal] = {}
-    for row in statement.rows(connection):
+    for row in statement.named_rows(transaction):
         token_id, sign = row["token_id"], 1 if row["side"] == Side.BUY else -1
         sizes[token_id] = sizes.get(token_id, Decimal(0)) + sign * from_micro(int(row["size"]))
     return sizes
 
 
-def _moving_fills(connection: Connection, since_micros: int) -> tuple[MovingFill, ...]:
+def _moving_fills(transaction: Transaction, since_micros: int) -> tuple[MovingFill, ...]:
     """Return fills that are not final, and those that became so only a moment ago."""
-    rows = _MOVING.rows(connection, {"since": since_micros})
+    rows = _MOVING.named_rows(transaction, {"since": since_micros})
     return tuple(
         MovingFill(
             fill=fill_of(row), token_id=OutcomeTokenId(row["token_id"]), side=Side(row["side"])
@@ -329,17 +329,17 @@ def _moving_fills(connection: Connection, since_micros: int) -> tuple[MovingFill
     )
 
 
-def _unproved_micro(connection: Connection) -> int:
+def _unproved_micro(transaction: Transaction) -> int:
     """Return what fills moved that were booked since cash last agreed [micro-USDC]."""
-    known = _PROVED.rows(connection)
+    known = _PROVED.named_rows(transaction)
     proved = known[0]["agreed_fill_count"] if known else 0
-    fills, _ = booked_fill_counts(connection)
-    rows = _LAST_BOOKED.rows(connection, {"count": max(fills - proved, 0)})
+    fills, _ = booked_fill_counts(transaction)
+    rows = _LAST_BOOKED.named_rows(transaction, {"count": max(fills - proved, 0)})
     return sum(amounts.gross + amounts.fee for amounts in map(amounts_of, rows))
 
 
-def _arriving_micro(connection: Connection, since_micros: int) -> int:
-    return int(_ARRIVING.rows(connection, {"since": since_micros})[0]["total"])
+def _arriving_micro(transaction: Transaction, since_micros: int) -> int:
+    return int(_ARRIVING.named_rows(transaction, {"since": since_micros})[0]["total"])
 
 
 def _is_new_foreign(connection: Connection, trade: ForeignTrade, at_micros: int) -> bool:

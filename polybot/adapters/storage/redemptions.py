@@ -11,7 +11,12 @@ from polybot.adapters.storage.books import Store, counted_fills
 from polybot.adapters.storage.columns import clean_text, instant_at, micros_at, shares_of, usdc_of
 from polybot.adapters.storage.money import payouts_of
 from polybot.adapters.storage.outbox import insert_alert
-from polybot.adapters.storage.statements import Statement
+from polybot.adapters.storage.statements import (
+    SqlTransaction,
+    Statement,
+    Transaction,
+    parameter,
+)
 from polybot.adapters.storage.tables import MARKETS, POSITIONS, REDEMPTIONS, SETTLEMENTS
 from polybot.domain.alerts import Alert
 from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTokenId
@@ -40,6 +45,11 @@ _OPEN: Final = Statement(
     )
     .order_by(SETTLEMENTS.c.settled_at, SETTLEMENTS.c.condition_id)
 )
+_TOKENS_OF: Final = Statement(
+    select(POSITIONS.c.token_id, POSITIONS.c.outcome)
+    .where(POSITIONS.c.condition_id == parameter("condition_id"))
+    .order_by(POSITIONS.c.outcome)
+)
 
 
 class RedemptionStore(Store):
@@ -47,8 +57,8 @@ class RedemptionStore(Store):
 
     def open_redemptions(self) -> tuple[Redemption, ...]:
         """Return settled markets that paid and are not known to be redeemed, oldest first."""
-        with self._database.reading() as connection:
-            return load_open_redemptions(connection)
+        with self._database.reading_lean() as transaction:
+            return load_open_redemptions(transaction)
 
     def record_redemption(
         self,
@@ -116,13 +126,13 @@ class RedemptionStore(Store):
             else:
                 connection.execute(update(REDEMPTIONS).where(mine).values(**values))
             if alert is not None:
-                insert_alert(connection, alert, at_micros=at_micros)
+                insert_alert(SqlTransaction(connection), alert, at_micros=at_micros)
         return True
 
 
-def load_open_redemptions(connection: Connection) -> tuple[Redemption, ...]:
+def load_open_redemptions(transaction: Transaction) -> tuple[Redemption, ...]:
     """Return redemptions that are not final, of markets that paid us something."""
-    rows = _OPEN.rows(connection)
+    rows = _OPEN.named_rows(transaction)
     return tuple(
         Redemption(
             condition_id=ConditionId(row["condition_id"]),
@@ -132,7 +142,7 @@ def load_open_redemptions(connection: Connection) -> tuple[Redemption, ...]:
                 for token_id in (row["up_token_id"], row["down_token_id"])
                 if token_id is not None
             ),
-            holdings=_paying_shares(connection, row["condition_id"], payouts_of(row)),
+            holdings=_paying_shares(transaction, row["condition_id"], payouts_of(row)),
             payout_usdc=usdc_of(row["payout"]),
             state=RedemptionState.DUE if row["state"] is None else RedemptionState(row["state"]),
             transaction_id=row["transaction_id"] or "",
@@ -146,16 +156,12 @@ def load_open_redemptions(connection: Connection) -> tuple[Redemption, ...]:
 
 
 def _paying_shares(
-    connection: Connection, condition_id: str, payouts: dict[Outcome, Decimal]
+    transaction: Transaction, condition_id: str, payouts: dict[Outcome, Decimal]
 ) -> dict[OutcomeTokenId, Shares]:
-    rows = connection.execute(
-        select(POSITIONS.c.token_id, POSITIONS.c.outcome)
-        .where(POSITIONS.c.condition_id == condition_id)
-        .order_by(POSITIONS.c.outcome)
-    ).tuples()
+    rows = transaction.rows(_TOKENS_OF, {"condition_id": condition_id})
     paying = {}
     for token_id, outcome in rows:
-        held = replay(counted_fills(connection, token_id).values()).held
+        held = replay(counted_fills(transaction, token_id).values()).held
         if payouts[Outcome(outcome)] and held:
             paying[OutcomeTokenId(token_id)] = shares_of(held)
     return paying
