@@ -10,14 +10,15 @@ from polybot.domain.markets import ASSETS, DURATIONS_S, MarketSeries
 from polybot.domain.modes import Mode
 from polybot.limits import RiskLimits
 from polybot.ports import (
+    AccountExchange,
     BookFeed,
     CopyLedger,
-    Exchange,
     InstantClock,
     LeaderFeed,
     LeaderHistory,
     Ledger,
     MarketData,
+    Notifier,
     VenueAccount,
 )
 
@@ -42,7 +43,7 @@ class CopyPorts:
     """The outside world of a copy loop; whoever opened a part closes it."""
 
     ledger: CopyBooks
-    exchange: Exchange
+    exchange: AccountExchange
     account: VenueAccount | None
     """``None`` on paper."""
     clock: InstantClock
@@ -50,6 +51,8 @@ class CopyPorts:
     feed: LeaderFeed
     books: BookFeed
     history: LeaderHistory
+    notifier: Notifier | None = None
+    """Only for what cannot go through the ledger's outbox: that the ledger cannot be written."""
     machine_time: Callable[[], datetime] = machine_time
     """The leases' clock, aware UTC."""
 

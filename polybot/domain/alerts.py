@@ -19,6 +19,8 @@ class AlertKind(StrEnum):
     """The venue's record and ours differed; what was done about it."""
     REDEMPTION = "redemption"
     """Winnings that a person has to turn into cash."""
+    COPYING = "copying"
+    """A leader was stopped, a trade of his failed, or nothing can be copied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

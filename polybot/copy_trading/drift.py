@@ -1,0 +1,101 @@
+"""How far we are from our leaders: compared now and then, shown, never traded on.
+
+The comparison also mends what we believe a leader holds: his trades before we followed, those
+that no feed told, and those that failed are in what the venue says, and in no record of ours.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from polybot.copy_trading.status import Drift
+from polybot.domain.leaders import Leader, LeaderHolding, LeaderPosition
+from polybot.domain.markets import MarketWindow
+from polybot.domain.money import ZERO_SHARES
+
+# The Data API shows a trade within seconds; a leader who was quiet for so long is shown in full.
+QUIET: Final = timedelta(seconds=60)
+# Venue and record may differ by the dust of roundings [shares].
+DUST: Final = Decimal("0.01")
+_NONE: Final = Decimal(0)
+
+
+def compare_holdings(
+    leader: Leader, positions: Sequence[LeaderPosition], holdings: Sequence[LeaderHolding]
+) -> tuple[Drift, ...]:
+    """Return every token that the leader, or we through him, hold in markets that can be copied.
+
+    Args:
+        leader: Whose scale says what we should hold.
+        positions: What the venue says that he holds.
+        holdings: What the ledger says that he, and we through him, hold.
+    """
+    shown = {one.token_id: one for one in positions if one.is_open and _is_supported(one.slug)}
+    known = {one.token_id: one for one in holdings}
+    drifts = []
+    for token_id in dict.fromkeys((*known, *shown)):
+        position, holding = shown.get(token_id), known.get(token_id)
+        drift = Drift(
+            leader=leader.address,
+            token_id=token_id,
+            slug=_slug_of(position, holding),
+            leader_size=_NONE if position is None else position.size,
+            recorded_leader_size=_NONE if holding is None else holding.leader_size,
+            expected_size=_NONE if position is None else position.size * leader.policy.scale,
+            our_size=_NONE if holding is None else holding.our_size,
+        )
+        if drift.leader_size or drift.recorded_leader_size or drift.our_size:
+            drifts.append(drift)
+    return tuple(drifts)
+
+
+def needs_seeding(
+    drifts: Sequence[Drift], *, last_trade_at: datetime | None, now: datetime
+) -> bool:
+    """Return whether what we believe a leader holds should be replaced by what the venue says.
+
+    Not while he trades: a trade may be in one of the two and not yet in the other.
+    """
+    if last_trade_at is not None and now - last_trade_at < QUIET:
+        return False
+    return any(abs(one.leader_size - one.recorded_leader_size) > DUST for one in drifts)
+
+
+def seeds_of(
+    positions: Sequence[LeaderPosition], holdings: Sequence[LeaderHolding]
+) -> tuple[LeaderPosition, ...]:
+    """Return the sizes to believe from now on: 0 for what the venue does not show any more."""
+    shown = tuple(one for one in positions if one.is_open and _is_supported(one.slug))
+    names = {one.token_id for one in shown}
+    gone = (one for one in holdings if one.leader_size and one.token_id not in names)
+    return (*shown, *map(_nothing_of, gone))
+
+
+def _nothing_of(holding: LeaderHolding) -> LeaderPosition:
+    return LeaderPosition(
+        token_id=holding.token_id,
+        condition_id=holding.condition_id,
+        slug=holding.slug,
+        title="",
+        outcome="",
+        size=ZERO_SHARES,
+        average_price=_NONE,
+        value_usdc=_NONE,
+        realised_pnl_usdc=_NONE,
+        is_open=False,
+    )
+
+
+def _is_supported(slug: str) -> bool:
+    try:
+        MarketWindow.parse_slug(slug)
+    except ValueError:
+        return False
+    return True
+
+
+def _slug_of(position: LeaderPosition | None, holding: LeaderHolding | None) -> str:
+    if position is not None:
+        return position.slug
+    return "" if holding is None else holding.slug

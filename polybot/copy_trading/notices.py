@@ -1,0 +1,111 @@
+"""What the owner is told about copies: fills, refusals, leaders that were stopped, trouble.
+
+Skips are not told one by one: they are counted by reason, on the status page and in the ledger.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from polybot.alerts import LONGEST_BODY, LONGEST_TITLE, clean_line, fill_alert
+from polybot.domain.alerts import Alert, AlertKind
+from polybot.domain.leaders import CopyRecord, Leader, LeaderTrade
+from polybot.domain.modes import Mode
+from polybot.domain.money import text_of
+from polybot.domain.orders import Fill, Order, RiskCheck
+
+_NAME: Final = 40
+
+
+def copied_fill_alert(fill: Fill, order: Order, leader: str, *, mode: Mode) -> Alert:
+    """Tell about a fill of an order that copied a leader, named as the owner names him."""
+    told = fill_alert(fill, order, mode=mode)
+    title = clean_line(f"{told.title}, copying {clean_line(leader, _NAME)}", LONGEST_TITLE)
+    return replace(told, title=title)
+
+
+def refused_copy_alert(
+    record: CopyRecord, failed: tuple[RiskCheck, ...], leader: Leader, *, mode: Mode
+) -> Alert:
+    """Tell that a limit stopped a copy; once per hour, leader and check."""
+    first = failed[0].name if failed else "limit"
+    return _alert(
+        AlertKind.REFUSED,
+        f"copy-refused:{mode}:{leader.address}:{first}:{_hour(record.decided_at)}",
+        f"{mode}: refused a copy of {clean_line(leader.name, _NAME)}",
+        [_trade(record.trade), *(check.detail for check in failed), "told once an hour"],
+    )
+
+
+def throttled_alert(leader: Leader, reason: str, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that a leader is copied no more until a person lifts it."""
+    return _alert(
+        AlertKind.COPYING,
+        f"leader-throttled:{mode}:{leader.address}:{at.isoformat()}",
+        f"{mode}: {clean_line(leader.name, _NAME)} is throttled",
+        [
+            reason,
+            "his trades are recorded and not copied; look at him, then resume by hand",
+            f"wallet {leader.address}, at {_second(at)}",
+        ],
+    )
+
+
+def own_wallet_alert(leader: Leader, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that a followed wallet is our own; once."""
+    return _alert(
+        AlertKind.COPYING,
+        f"own-wallet:{mode}:{leader.address}",
+        f"{mode}: {clean_line(leader.name, _NAME)} is our own wallet",
+        ["nobody copies himself: it is paused", f"wallet {leader.address}, at {_second(at)}"],
+    )
+
+
+def voided_alert(trade: LeaderTrade, leader: str, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that a leader's trade FAILED after it was recorded; once per trade."""
+    return _alert(
+        AlertKind.COPYING,
+        f"leader-trade-failed:{mode}:{trade.key}",
+        f"{mode}: a trade of {clean_line(leader, _NAME)} failed",
+        [
+            _trade(trade),
+            "it never reached the chain: where it was copied, the copy stands alone",
+            f"at {_second(at)}",
+        ],
+    )
+
+
+def ledger_trouble_alert(problem: str, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that nothing can be recorded and therefore nothing is copied; once per hour."""
+    return _alert(
+        AlertKind.COPYING,
+        f"copy-ledger:{mode}:{_hour(at)}",
+        f"{mode}: copying waits, the ledger cannot be written",
+        [problem, "it is tried again every second", f"at {_second(at)}"],
+    )
+
+
+def _alert(kind: AlertKind, key: str, title: str, lines: list[str]) -> Alert:
+    body = "\n".join(cleaned for line in lines if (cleaned := clean_line(line)))
+    return Alert(
+        kind=kind,
+        dedupe_key=clean_line(key),
+        title=clean_line(title, LONGEST_TITLE),
+        body=body[:LONGEST_BODY],
+    )
+
+
+def _trade(trade: LeaderTrade) -> str:
+    verb = "bought" if trade.side.value == "BUY" else "sold"
+    return (
+        f"leader {verb} {text_of(trade.size)} at {text_of(trade.price)} in {trade.slug}, "
+        f"{_second(trade.traded_at)}"
+    )
+
+
+def _second(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _hour(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H}"

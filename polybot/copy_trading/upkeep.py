@@ -1,0 +1,163 @@
+"""What goes on beside the hot path: who is followed, how far all is recorded, how far we drifted.
+
+Each chore is short, runs every few seconds, and is tried again by whoever runs it.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from polybot.alerts import recorded_fill_alert
+from polybot.copy_trading.assembly import Assembly
+from polybot.copy_trading.drift import compare_holdings, needs_seeding, seeds_of
+from polybot.copy_trading.parts import CopyOptions, CopyPorts
+from polybot.copy_trading.status import Drift
+from polybot.domain.accounts import OrderRecord
+from polybot.domain.alerts import Alert
+from polybot.domain.leaders import Leader, LeaderAddress
+from polybot.domain.orders import Fill, OrderStatus
+from polybot.errors import DataError, TransientError
+from polybot.reconciliation import reconcile_account
+
+log = structlog.get_logger(__name__)
+
+COPY_KEY: Final = "copy:"
+# Written for the next start alone, which re-reads a while before it anyway.
+_WATERMARK_STEP: Final = timedelta(seconds=2)
+
+
+class Upkeep:
+    """The chores of a loop."""
+
+    def __init__(self, ports: CopyPorts, options: CopyOptions, parts: Assembly) -> None:
+        """Take what the chores are about."""
+        self._ports = ports
+        self._options = options
+        self._parts = parts
+        self._followed: dict[LeaderAddress, datetime] = {}
+        self._began_at = ports.clock.instant()
+        self.drift: tuple[Drift, ...] = ()
+        self.drift_at: datetime | None = None
+
+    async def reconcile(self) -> None:
+        """Bring our record to what the venue says; on paper, look up open orders."""
+        ports = self._ports
+        await reconcile_account(
+            ports.ledger, ports.exchange, ports.account, ports.clock, mode=self._options.mode
+        )
+
+    def recover_orders(self) -> None:
+        """Look up the copies that an earlier loop left in flight; their markets wait for them.
+
+        They are nobody's: whoever sent them has lost the lease.
+        """
+        for order in self._ports.ledger.open_orders():
+            is_open = order.status in (OrderStatus.SENDING, OrderStatus.UNKNOWN)
+            if not is_open or not order.decision_key.startswith(COPY_KEY):
+                continue
+            leader = LeaderAddress(order.decision_key.split(":", 2)[1])
+            self._parts.turns.begin(order.condition_id)
+            self._parts.sender.recover(order, leader, self._alert_of(order))
+
+    async def follow_leaders(self) -> None:
+        """Take up changes to leaders; whoever is new is looked at before he is heard."""
+        parts = self._parts
+        parts.throttles.write()
+        if not parts.roster.reload_leaders() and self._followed:
+            return
+        now = self._ports.clock.instant()
+        parts.throttles.reapply()
+        parts.throttles.refuse_ourselves(at=now)
+        leaders = parts.roster.leaders
+        parts.tallies.keep_only(leaders)
+        for address in parts.roster.take_lifted():
+            parts.desk.lifted(address)
+        new = [one for one in leaders.values() if one.added_at != self._followed.get(one.address)]
+        for leader in new:
+            await self._welcome(leader, now)
+        self._followed = {one.address: one.added_at for one in leaders.values()}
+        parts.catalog.cover(parts.roster.series())
+        if new or len(self._followed) != len(leaders):
+            log.info("following", leaders=len(leaders), new=len(new))
+        self._ports.feed.follow({one.address: self._read_from(one) for one in leaders.values()})
+
+    async def reload(self) -> None:
+        """Read equity, trading state and holdings again: others change them too."""
+        now = self._ports.clock.instant()
+        self._parts.roster.reload_account(now)
+        if self._parts.records.flush():
+            self._parts.roster.reload_holdings(now)
+
+    async def serve_waiting(self) -> None:
+        """Let events go that have waited for the ledger, or for their turn, long enough."""
+        self._parts.desk.retry()
+        self._parts.desk.sweep()
+
+    async def advance_watermarks(self) -> None:
+        """Note how far every leader is recorded."""
+        self.write_watermarks()
+
+    def write_watermarks(self) -> None:
+        """Note how far every leader is recorded: told for certain, and durable."""
+        if not self._parts.records.flush():
+            return
+        for address, told in self._ports.feed.read_until().items():
+            leader = self._parts.roster.leaders.get(address)
+            if leader is None:
+                continue
+            waiting = self._parts.desk.oldest_unrecorded(address)
+            until = told if waiting is None else min(told, waiting)
+            if until - leader.watermark >= _WATERMARK_STEP:
+                self._ports.ledger.advance_watermark(address, until)
+                self._parts.roster.note_watermark(address, until)
+
+    async def compare(self) -> None:
+        """Compare our holdings with our leaders', and mend what we believe of theirs."""
+        found: list[Drift] = []
+        problem: TransientError | DataError | None = None
+        for leader in tuple(self._parts.roster.leaders.values()):
+            try:
+                found += await self._compare_with(leader)
+            except (TransientError, DataError) as error:
+                problem = error
+        self.drift, self.drift_at = tuple(found), self._ports.clock.instant()
+        if problem is not None:
+            raise problem
+
+    async def _compare_with(self, leader: Leader) -> Iterable[Drift]:
+        roster = self._parts.roster
+        positions = await self._ports.history.leader_positions(leader.address)
+        holdings = roster.holdings_of(leader.address)
+        drifts = compare_holdings(leader, positions, holdings)
+        now = self._ports.clock.instant()
+        last = self._parts.tallies.of(leader.address).last_trade_at or self._began_at
+        if needs_seeding(drifts, last_trade_at=last, now=now) and self._parts.records.flush():
+            seeds = seeds_of(positions, holdings)
+            self._ports.ledger.seed_holdings(leader.address, seeds, at=now)
+            roster.reload_holdings(now, leader.address)
+            drifts = compare_holdings(leader, positions, roster.holdings_of(leader.address))
+        return drifts
+
+    async def _welcome(self, leader: Leader, now: datetime) -> None:
+        """Learn what was recorded of a leader and, where that is nothing, what he holds."""
+        ledger, desk = self._ports.ledger, self._parts.desk
+        desk.seen.learn(ledger.seen_keys(leader.address, since=self._read_from(leader)))
+        if leader.watermark <= leader.added_at:
+            try:
+                positions = await self._ports.history.leader_positions(leader.address)
+                ledger.seed_holdings(leader.address, seeds_of(positions, ()), at=now)
+            except (TransientError, DataError) as problem:
+                # Until the comparison mends it, his sales count as full exits.
+                self._parts.troubles.note("history", problem)
+            else:
+                self._parts.troubles.clear("history")
+        self._parts.roster.reload_holdings(now, leader.address)
+
+    def _read_from(self, leader: Leader) -> datetime:
+        overlap = timedelta(seconds=self._options.overlap_s)
+        return max(leader.added_at, leader.watermark - overlap)
+
+    def _alert_of(self, order: OrderRecord) -> Callable[[Fill], Alert]:
+        return lambda fill: recorded_fill_alert(fill, order, mode=self._options.mode)
