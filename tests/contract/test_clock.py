@@ -203,3 +203,42 @@ async def waiters(url: str) -> bool:
     async with WebClient(timeout_s=5) as web:
         shown = await web.get(f"{url}/sandbox/clock")
     return shown is not None and b'"until_ms"' in shown
+
+
+async def test_system_clock_tells_the_instant_without_waiting() -> None:
+    """On the path where nothing may wait."""
+    with time_machine.travel(START, tick=False):
+        assert SystemClock().instant() == START
+
+
+async def test_sandbox_clock_knows_no_instant_before_it_was_asked(stepped_url: str) -> None:
+    """Guessing the time would date trades wrongly."""
+    async with SandboxClock(stepped_url) as clock:
+        with pytest.raises(TransientError, match="never asked"):
+            clock.instant()
+        await clock.now()
+        assert clock.instant() == START
+
+
+async def test_followed_sandbox_clock_keeps_up_with_a_stepped_one(
+    stepped: SteppedClock, stepped_url: str
+) -> None:
+    """Nobody asks it on the hot path, and still it is right a moment later."""
+    async with SandboxClock(stepped_url) as clock:
+        await clock.follow()
+        stepped.advance(60)
+        async with asyncio.timeout(10):
+            while clock.instant() == START:  # noqa: ASYNC110 - nothing tells of a look
+                await asyncio.sleep(0)
+        assert clock.instant() == START + timedelta(seconds=60)
+
+
+async def test_sandbox_clock_reckons_with_the_speed_of_a_running_one() -> None:
+    """Between two answers the virtual time goes on at its own pace, and never back."""
+    for url in serve(RunningClock(START_MS, speed=1000.0)):
+        async with SandboxClock(url) as clock:
+            first = await clock.now()
+            reckoned = clock.instant()
+            last = await clock.now()
+            assert first <= reckoned <= last + timedelta(seconds=60)
+            assert clock.instant() >= reckoned
