@@ -32,7 +32,6 @@ from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.adapters.polymarket.order_fields import TradingAccount
 from polybot.adapters.polymarket.signing import OrderSigner
 from polybot.adapters.polymarket.venue_memory import VenueMemory
-from polybot.adapters.storage import engine
 from polybot.adapters.storage.ledger import open_ledger
 from polybot.adapters.web import WebClient
 from polybot.bootstrap import Bot
@@ -256,29 +255,6 @@ def run_here(desk: Desk, plan: RunPlan) -> RunResult:
     """Run in this very process, which is then warm for those that it forks."""
     found = _run(desk, plan)
     return RunResult(False, found["problem"], found["counts"], tuple(found["violations"]))
-
-
-class _CompiledStatements(dict[Any, Any]):
-    """A cache for several engines of one kind; their keys begin with each one's own dialect."""
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        return super().get(key[1:], default)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        super().__setitem__(key[1:], value)
-
-
-def share_compiled_statements() -> None:
-    """Let every engine of this process, and of those forked from it, use one cache."""
-    shared = _CompiledStatements()
-    create = vars(engine)["create_engine"]
-
-    def create_sharing(*args: Any, **more: Any) -> Any:
-        made = create(*args, **more)
-        made._compiled_cache = shared
-        return made
-
-    vars(engine)["create_engine"] = create_sharing
 
 
 def _run(desk: Desk, plan: RunPlan) -> dict[str, Any]:

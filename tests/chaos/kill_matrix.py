@@ -15,11 +15,12 @@ from collections import Counter
 from random import Random
 from typing import Any
 
-from tests.chaos.bot_process import prepare_flows, run_here, share_compiled_statements
+from tests.chaos.bot_process import prepare_flows, run_here
 from tests.chaos.forms import FORMS
 from tests.chaos.lives import Tally, new_life
 from tests.chaos.model import PROMISES
 from tests.chaos.schedule import ALL_POINTS, Schedule
+from tests.compiled_statements import shared_statements
 
 _ROUNDS_IN_A_LIFE = 8
 _SHORT_LIFE = 2
@@ -29,6 +30,13 @@ Json = dict[str, Any]
 
 def run_matrix(*, kills: int, per_point: int, seed: int, workers: int, limit_s: float) -> Json:
     """Return the counts of all workers together."""
+    with shared_statements():
+        return _run_matrix(
+            kills=kills, per_point=per_point, seed=seed, workers=workers, limit_s=limit_s
+        )
+
+
+def _run_matrix(*, kills: int, per_point: int, seed: int, workers: int, limit_s: float) -> Json:
     started = time.monotonic()
     _warm_up()
     pipes = []
@@ -90,7 +98,6 @@ def summary(found: Json) -> str:
 
 def _warm_up() -> None:
     prepare_flows()
-    share_compiled_statements()
     with new_life(0, Schedule(Random(0)), tally := Tally()) as life:
         life.run = run_here
         life.play_round(kills=False)
