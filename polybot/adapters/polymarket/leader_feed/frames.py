@@ -26,6 +26,8 @@ Outcome = LeaderEvent | NotTaken
 # longer would take longer to decode than a frame may; the Data API tells what it said.
 LONGEST_FRAME: Final = 1 << 16
 _FIELD: Final = b"proxyWallet"
+# Of both spellings of the field.
+_FIELD_PART: Final = b"proxy"
 _OPENING: Final = b'"proxyWallet":"'
 _TO_WALLET: Final = len(_OPENING) - 1
 _TO_END: Final = _TO_WALLET + 43
@@ -83,6 +85,11 @@ class FrameReader:
                 return _NOTHING
             return self._read_strictly(frame, now())
         return self._read_unusual(frame, now)
+
+    @staticmethod
+    def names_nobody(frame: bytes) -> bool:
+        """Whether a frame cannot be about a wallet, in whatever spelling: it may go unread."""
+        return frame.find(_FIELD_PART) < 0 and frame.find(b"\\") < 0
 
     def _read_unusual(self, frame: bytes, now: Callable[[], datetime]) -> tuple[Outcome, ...]:
         """Read a frame that is not written as the venue writes them."""

@@ -1,0 +1,264 @@
+"""One leader trade is told once, whatever the sources repeat, reorder, delay or contradict.
+
+The venue gives fills no id. The identity is (transaction, token, wallet, side, price, size) with
+a counter for true repeats; real transactions hold up to several exactly equal fills. Who may say
+that a repeat is true: one complete walk of the Data API, which lists every fill once, and the
+chain, where every log has its index. The stream delivers again what it delivered, so it never
+may. What contradicts an earlier sighting is held back and reported, never told.
+"""
+
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from polybot.adapters.polymarket.leader_feed.sightings import MOST_FILLS, FillGroup, ToldFill
+from polybot.domain.leaders import (
+    FeedSource,
+    LeaderConversion,
+    LeaderTrade,
+    LeaderTradeKey,
+)
+
+_Group = tuple[str, str, str, str]
+# Blocks and the stream differ by seconds; more means that one of them is about something else.
+_SAME_TIME: Final = timedelta(seconds=60)
+LAG_BUCKETS_S: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Upper ends of the histogram of how much later a source was [s]; the last count is for more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """A sighting that contradicts what was told; it is not told."""
+
+    trade: LeaderTrade
+    told: tuple[LeaderTradeKey, ...]
+    """What was told of the same transaction, token and side."""
+    reason: str
+    """``fills-differ`` (another number or size of fills) or ``content-differs`` (same identity,
+    another market or time)."""
+
+
+class LeaderMerge:
+    """Joins the sightings of every source; told once each."""
+
+    def __init__(
+        self,
+        *,
+        keep: timedelta,
+        max_groups: int = 200_000,
+        on_conflict: Callable[[Conflict], None] = lambda _: None,
+    ) -> None:
+        """Start with nothing told.
+
+        Args:
+            keep: How long a transaction is remembered after it was last seen.
+            max_groups: How many (transaction, token, wallet, side) are remembered at most; the
+                ledger's keys decide about what is forgotten.
+            on_conflict: Hears of every contradiction, once.
+        """
+        self._keep = keep
+        self._max_groups = max_groups
+        self._on_conflict = on_conflict
+        self._groups: OrderedDict[_Group, FillGroup] = OrderedDict()
+        self._conversions: OrderedDict[LeaderTradeKey, datetime] = OrderedDict()
+        self._lags: defaultdict[FeedSource, list[int]] = defaultdict(
+            lambda: [0] * (len(LAG_BUCKETS_S) + 1)
+        )
+        self.first: Counter[str] = Counter()
+        """Trades told first by each source, by its name."""
+        self.conflicts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        """Return how many groups and conversions are remembered."""
+        return len(self._groups) + len(self._conversions)
+
+    def lags(self) -> dict[FeedSource, tuple[int, ...]]:
+        """Return how much later than the first each source told a trade, by ``LAG_BUCKETS_S``."""
+        return {source: tuple(counts) for source, counts in self._lags.items()}
+
+    def remember(self, keys: Iterable[LeaderTradeKey], *, at: datetime) -> None:
+        """Take over what the ledger knows, so that it is not told again after a restart."""
+        for key in keys:
+            parts = key.split(":")
+            try:
+                if len(parts) == 7:
+                    group = self._group((parts[0], parts[1], parts[2], parts[3]), at)
+                    if all(fill.key != key for fill in group.told):
+                        price, size = Decimal(parts[4]), Decimal(parts[5])
+                        group.told.append(ToldFill(key=key, price=price, size=size, trade=None))
+                else:
+                    self._conversions[key] = at
+            except InvalidOperation:
+                continue
+        self.prune(at)
+
+    def hear(
+        self, trade: LeaderTrade, *, by: str, log_index: int | None = None
+    ) -> tuple[LeaderTrade, ...]:
+        """Take a single sighting and return what is to be told now.
+
+        Args:
+            trade: From the stream or the chain, with occurrence 0.
+            by: The name of the connection.
+            log_index: Where in the block the chain has it; makes a repeat a true one.
+        """
+        group = self._group(_group_of(trade), trade.received_at)
+        found = group.match(trade, log_index=log_index)
+        if found is not None:
+            self._again(group, found, trade, log_index)
+            return self._released(group, trade.source, by)
+        if not group.is_complete_for(trade.source):
+            group.hold(trade)
+            return ()
+        return (self._tell(group, trade, by, log_index),)
+
+    def hear_walk(self, trades: Sequence[LeaderTrade], *, by: str) -> tuple[LeaderTrade, ...]:
+        """Take a complete walk of one leader's trades and return what is to be told, oldest first.
+
+        Args:
+            trades: Every fill between two instants, each as often as it happened.
+            by: The name of the source.
+        """
+        groups: dict[_Group, list[LeaderTrade]] = {}
+        for trade in trades:
+            groups.setdefault(_group_of(trade), []).append(trade)
+        told: list[LeaderTrade] = []
+        for name, rows in groups.items():
+            told += self._compare(self._group(name, rows[0].received_at), rows, by)
+        return tuple(sorted(told, key=lambda trade: trade.traded_at))
+
+    def hear_conversions(
+        self, conversions: Sequence[LeaderConversion]
+    ) -> tuple[LeaderConversion, ...]:
+        """Take a complete walk of one leader's conversions; return the new ones, oldest first."""
+        counted: Counter[LeaderTradeKey] = Counter()
+        new: list[LeaderConversion] = []
+        for one in conversions:
+            numbered = replace(one, occurrence=counted[one.key])
+            counted[one.key] += 1
+            if numbered.key not in self._conversions:
+                new.append(numbered)
+            self._conversions[numbered.key] = one.received_at
+            self._conversions.move_to_end(numbered.key)
+        return tuple(sorted(new, key=lambda one: one.happened_at))
+
+    def take_back(self, trade: LeaderTrade, *, log_index: int) -> LeaderTradeKey | None:
+        """Return the key of a told fill whose log the chain took back, if there is one.
+
+        The log's place becomes free: should the transaction come back in another block, it is
+        the same fill and is not told again.
+        """
+        group = self._groups.get(_group_of(trade))
+        for fill in group.told if group else ():
+            if fill.log_index == log_index:
+                fill.log_index = None
+                return fill.key
+        return None
+
+    def prune(self, now: datetime) -> None:
+        """Forget what was last seen too long ago, and the oldest where there is too much."""
+        earliest = now - self._keep
+        while self._groups:
+            group = next(iter(self._groups.values()))
+            if group.touched_at >= earliest and len(self._groups) <= self._max_groups:
+                break
+            self._report(group, None)
+            self._groups.popitem(last=False)
+        while self._conversions:
+            at = next(iter(self._conversions.values()))
+            if at >= earliest and len(self._conversions) <= self._max_groups:
+                break
+            self._conversions.popitem(last=False)
+
+    def _group(self, name: _Group, at: datetime) -> FillGroup:
+        group = self._groups.get(name)
+        if group is None:
+            group = self._groups[name] = FillGroup(touched_at=at)
+            if len(self._groups) > self._max_groups:
+                self.prune(at)
+        else:
+            group.touched_at = max(group.touched_at, at)
+            self._groups.move_to_end(name)
+        return group
+
+    def _compare(self, group: FillGroup, rows: list[LeaderTrade], by: str) -> list[LeaderTrade]:
+        """Compare a transaction's complete fills with what was told of it."""
+        pairs, new, missing = group.match_all(rows[:MOST_FILLS])
+        for trade in rows[MOST_FILLS:]:
+            group.hold(trade)
+        for fill, trade in pairs:
+            self._again(group, fill, trade, None)
+        for trade in new:
+            if missing:
+                group.hold(trade)
+            else:
+                group.release(trade)
+        self._report(group, rows[0].received_at)
+        # With something missing either side may be wrong: nothing more is told until they agree.
+        return [] if missing else [self._tell(group, trade, by, None) for trade in new]
+
+    def _again(
+        self, group: FillGroup, fill: ToldFill, trade: LeaderTrade, log_index: int | None
+    ) -> None:
+        """Note that a source has seen what was told."""
+        first = fill.trade
+        if first is not None:
+            if first.source is not trade.source and trade.source not in fill.seen_by:
+                self._count_lag(trade, first)
+            is_other = (
+                first.condition_id != trade.condition_id
+                or abs(first.traded_at - trade.traded_at) > _SAME_TIME
+            )
+            if is_other and not fill.is_disputed:
+                fill.is_disputed = True
+                self._conflict(trade, group, "content-differs")
+        fill.seen_by.add(trade.source)
+        if log_index is not None:
+            fill.log_index = log_index
+
+    def _tell(
+        self, group: FillGroup, trade: LeaderTrade, by: str, log_index: int | None
+    ) -> LeaderTrade:
+        numbered = replace(trade, occurrence=group.count_like(trade))
+        group.told.append(
+            ToldFill(
+                key=numbered.key,
+                price=trade.price,
+                size=trade.size,
+                trade=numbered,
+                seen_by={trade.source},
+                log_index=log_index,
+            )
+        )
+        self.first[by] += 1
+        return numbered
+
+    def _released(self, group: FillGroup, source: FeedSource, by: str) -> tuple[LeaderTrade, ...]:
+        """Tell what a source showed before it showed what others had told."""
+        waiting = [trade for trade in group.held if trade.source is source]
+        if not waiting or not group.is_complete_for(source):
+            return ()
+        for trade in waiting:
+            group.release(trade)
+        return tuple(self._tell(group, trade, by, None) for trade in waiting)
+
+    def _report(self, group: FillGroup, now: datetime | None) -> None:
+        for trade in group.overdue(now):
+            self._conflict(trade, group, "fills-differ")
+
+    def _conflict(self, trade: LeaderTrade, group: FillGroup, reason: str) -> None:
+        self.conflicts[reason] += 1
+        told = tuple(fill.key for fill in group.told)
+        self._on_conflict(Conflict(trade=trade, told=told, reason=reason))
+
+    def _count_lag(self, trade: LeaderTrade, first: LeaderTrade) -> None:
+        late_s = (trade.received_at - first.received_at).total_seconds()
+        index = sum(late_s > end for end in LAG_BUCKETS_S)
+        self._lags[trade.source][index] += 1
+
+
+def _group_of(trade: LeaderTrade) -> _Group:
+    return (trade.leader, trade.transaction_hash, trade.token_id, trade.side)
