@@ -22,8 +22,9 @@ from polybot.domain.leaders import (
     LeaderAddress,
     LeaderEvent,
     LeaderTrade,
+    LeaderTradeKey,
 )
-from polybot.domain.markets import ConditionId
+from polybot.domain.markets import ConditionId, OutcomeTokenId
 from polybot.errors import PermanentError, TransientError
 
 log = structlog.get_logger(__name__)
@@ -92,19 +93,26 @@ class Desk:
         else:
             self._handle(event)
 
-    def void(self, trade: LeaderTrade) -> None:
+    def void(self, key: LeaderTradeKey) -> None:
         """Note that a leader's trade FAILED after it was told."""
         bench = self._bench
-        leader = bench.roster.leaders.get(trade.leader)
+        address, _, token_id, *_rest = key.split(":")
+        leader = bench.roster.leaders.get(LeaderAddress(address))
+        market = bench.catalog.market_of(OutcomeTokenId(token_id))
         at = bench.ports.clock.instant()
-        name = trade.leader if leader is None else leader.name
-        alert = voided_alert(trade, name, at=at, mode=bench.options.mode)
+        alert = voided_alert(
+            key,
+            token_id if market is None else market.slug,
+            address if leader is None else leader.name,
+            at=at,
+            mode=bench.options.mode,
+        )
 
         def write() -> None:
             bench.records.flush()
-            if bench.ports.ledger.void_leader_trade(trade.key, at=at, alert=alert):
-                bench.tallies.of(trade.leader).voided += 1
-                bench.roster.reload_holdings(at, trade.leader)
+            if bench.ports.ledger.void_leader_trade(key, at=at, alert=alert):
+                bench.tallies.of(LeaderAddress(address)).voided += 1
+                bench.roster.reload_holdings(at, LeaderAddress(address))
 
         bench.later(write)
 

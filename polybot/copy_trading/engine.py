@@ -20,6 +20,8 @@ from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.copy_trading.status import CopyEnd, CopyPhase, CopyStatus
 from polybot.copy_trading.upkeep import Upkeep
 from polybot.copy_trading.wanted import is_wanted
+from polybot.domain.leaders import LeaderTradeKey
+from polybot.domain.markets import Market, OutcomeTokenId
 from polybot.errors import DataError, PolybotError, TransientError
 
 log = structlog.get_logger(__name__)
@@ -110,6 +112,14 @@ class CopyLoop:
             drift=self._upkeep.drift,
             drift_at=self._upkeep.drift_at,
         )
+
+    def void(self, key: LeaderTradeKey) -> None:
+        """Take in that a leader's trade FAILED after it was told: flag it, alert, keep the copy."""
+        self._parts.desk.void(key)
+
+    def market_of(self, token_id: OutcomeTokenId) -> Market | None:
+        """Return the market of a token, where it can be copied and is known."""
+        return self._parts.catalog.market_of(token_id)
 
     async def _start(self) -> None:
         """Make everything ready for the first trade, then listen; tried until it works."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from polybot.alerts import LONGEST_BODY, LONGEST_TITLE, clean_line, fill_alert
 from polybot.domain.alerts import Alert, AlertKind
-from polybot.domain.leaders import CopyRecord, Leader, LeaderTrade
+from polybot.domain.leaders import CopyRecord, Leader, LeaderTrade, LeaderTradeKey
 from polybot.domain.modes import Mode
 from polybot.domain.money import text_of
 from polybot.domain.orders import Fill, Order, RiskCheck
@@ -61,15 +61,18 @@ def own_wallet_alert(leader: Leader, *, at: datetime, mode: Mode) -> Alert:
     )
 
 
-def voided_alert(trade: LeaderTrade, leader: str, *, at: datetime, mode: Mode) -> Alert:
+def voided_alert(
+    key: LeaderTradeKey, market: str, leader: str, *, at: datetime, mode: Mode
+) -> Alert:
     """Tell that a leader's trade FAILED after it was recorded; once per trade."""
+    _, transaction_hash, _, side, price, size, _ = key.split(":")
     return _alert(
         AlertKind.COPYING,
-        f"leader-trade-failed:{mode}:{trade.key}",
+        f"leader-trade-failed:{mode}:{key}",
         f"{mode}: a trade of {clean_line(leader, _NAME)} failed",
         [
-            _trade(trade),
-            "it never reached the chain: where it was copied, the copy stands alone",
+            f"{side} {size} at {price} in {market}, transaction {transaction_hash}",
+            "the chain took it back: where it was copied, the copy stands alone",
             f"at {_second(at)}",
         ],
     )

@@ -81,7 +81,7 @@ class Upkeep:
         parts.catalog.cover(parts.roster.series())
         if new or len(self._followed) != len(leaders):
             log.info("following", leaders=len(leaders), new=len(new))
-        self._ports.feed.follow({one.address: self._read_from(one) for one in leaders.values()})
+        self._ports.feed.follow({one.address: one.watermark for one in leaders.values()})
 
     async def reload(self) -> None:
         """Read equity, trading state and holdings again: others change them too."""
@@ -143,7 +143,9 @@ class Upkeep:
     async def _welcome(self, leader: Leader, now: datetime) -> None:
         """Learn what was recorded of a leader and, where that is nothing, what he holds."""
         ledger, desk = self._ports.ledger, self._parts.desk
-        desk.seen.learn(ledger.seen_keys(leader.address, since=self._read_from(leader)))
+        known = ledger.seen_keys(leader.address, since=self._read_from(leader))
+        desk.seen.learn(known)
+        self._ports.feed.remember(known)
         if leader.watermark <= leader.added_at:
             try:
                 positions = await self._ports.history.leader_positions(leader.address)
@@ -156,6 +158,7 @@ class Upkeep:
         self._parts.roster.reload_holdings(now, leader.address)
 
     def _read_from(self, leader: Leader) -> datetime:
+        """Return from where on the feed tells again what the ledger has."""
         overlap = timedelta(seconds=self._options.overlap_s)
         return max(leader.added_at, leader.watermark - overlap)
 

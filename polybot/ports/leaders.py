@@ -10,6 +10,7 @@ from polybot.domain.leaders import (
     LeaderEvent,
     LeaderPosition,
     LeaderTrade,
+    LeaderTradeKey,
     SourceHealth,
 )
 from polybot.domain.markets import (
@@ -29,6 +30,10 @@ class LeaderFeed(Protocol):
 
     def follow(self, watermarks: dict[LeaderAddress, datetime]) -> None:
         """Set whom to follow, also while running; the instants say from where to re-read."""
+        ...
+
+    def remember(self, keys: Iterable[LeaderTradeKey]) -> None:
+        """Take over keys that the ledger holds, so that they are not told again."""
         ...
 
     async def run(self, sink: Callable[[LeaderEvent], None]) -> None:
