@@ -10,16 +10,22 @@ from tasks.settle import publish_reconciliation, reconcile_books
 
 
 @flow(name="reconcile", retries=0, persist_result=False)
-async def reconcile(accept_difference: str = "") -> None:
+async def reconcile(accept_difference: str = "", accept_shares: str = "") -> None:
     """Compare the account with the venue; the run fails where trading must wait.
 
     Args:
         accept_difference: Why you accept that cash differs by what nothing explains: it is then
             booked as a deposit or a withdrawal. Leave it empty to look first.
+        accept_shares: Why you accept that shares differ by what nothing explains: the bot keeps
+            its own and stops asking for the difference.
     """
     async with open_run("reconcile", None, access=Access.ACCOUNT) as run:
         run.bot.require_account()
-        found = await reconcile_books(run.bot, accepted_difference=accept_difference.strip())
+        found = await reconcile_books(
+            run.bot,
+            accepted_difference=accept_difference.strip(),
+            accepted_shares=accept_shares.strip(),
+        )
         await label_run(run, name=f"reconcile-{found.verdict}")
         await publish_reconciliation(run.bot, found)
         await notify(run.bot)

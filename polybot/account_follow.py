@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from polybot.account_trades import record_trades
 from polybot.domain.modes import Mode
 from polybot.domain.orders import Fill
+from polybot.domain.reconciliation import ReconcileTiming
 from polybot.domain.venue_account import (
     OrderSeen,
     Reconnected,
@@ -20,8 +21,8 @@ from polybot.domain.venue_account import (
     UserEvent,
 )
 from polybot.errors import DataError, TransientError
-from polybot.ports import Clock, Exchange, Ledger, VenueAccount
-from polybot.reconciliation import reconcile_account
+from polybot.ports import AccountExchange, Clock, Ledger, VenueAccount
+from polybot.reconciliation import DEFAULT_TIMING, reconcile_account
 
 # The socket may date a trade otherwise than the list of trades.
 _OVERLAP: Final = timedelta(minutes=1)
@@ -40,11 +41,12 @@ class Followed:
 async def follow_account(
     events: AsyncIterator[UserEvent],
     ledger: Ledger,
-    exchange: Exchange,
+    exchange: AccountExchange,
     account: VenueAccount,
     clock: Clock,
     *,
     mode: Mode,
+    timing: ReconcileTiming = DEFAULT_TIMING,
 ) -> Followed:
     """Keep our record up to date for as long as events come; the caller ends it.
 
@@ -55,11 +57,12 @@ async def follow_account(
         account: What is heard of is read here.
         clock: Read at each event.
         mode: For the alerts.
+        timing: How late the venue may be.
 
     Raises:
         PermanentError: The venue refuses to be asked, or the socket refuses the credentials.
     """
-    listener = _Listener(ledger, exchange, account, clock, mode)
+    listener = _Listener(ledger, exchange, account, clock, mode=mode, timing=timing)
     async for event in events:
         await listener.hear(event)
     return listener.followed
@@ -69,13 +72,21 @@ class _Listener:
     """Reads what is heard of."""
 
     def __init__(
-        self, ledger: Ledger, exchange: Exchange, account: VenueAccount, clock: Clock, mode: Mode
+        self,
+        ledger: Ledger,
+        exchange: AccountExchange,
+        account: VenueAccount,
+        clock: Clock,
+        *,
+        mode: Mode,
+        timing: ReconcileTiming,
     ) -> None:
         self._ledger = ledger
         self._exchange = exchange
         self._account = account
         self._clock = clock
         self._mode = mode
+        self._timing = timing
         self.followed = Followed()
 
     async def hear(self, event: UserEvent) -> None:
@@ -106,7 +117,12 @@ class _Listener:
 
     async def _read_everything(self) -> None:
         found = await reconcile_account(
-            self._ledger, self._exchange, self._account, self._clock, mode=self._mode
+            self._ledger,
+            self._exchange,
+            self._account,
+            self._clock,
+            mode=self._mode,
+            timing=self._timing,
         )
         count = self.followed.reconciliations + 1
         self.followed = replace(self.followed, reconciliations=count)

@@ -24,7 +24,7 @@ from polybot.domain.markets import MarketWindow, Outcome
 from polybot.domain.modes import Mode
 from polybot.domain.money import text_of
 from polybot.domain.orders import Fill, FillStatus, Order, Side
-from polybot.domain.reconciliation import Reconciliation, Redemption
+from polybot.domain.reconciliation import HeldToken, Reconciliation, Redemption
 from polybot.ports import Ledger, Notifier
 
 LONGEST_TITLE: Final = 120
@@ -152,6 +152,24 @@ def cash_alert(change_usdc: Decimal, why: str, *, version: int, at: datetime, mo
         f"cash:{mode}:{version}",
         f"{mode}: {_signed(change_usdc)} USDC {why}",
         [f"booked so that our cash equals the venue's, at {at:%Y-%m-%d %H:%M:%S} UTC"],
+    )
+
+
+def shares_alert(token: HeldToken, size: Decimal, why: str, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that a person accepted a difference of shares; once per token and instant.
+
+    Args:
+        token: Whose shares differ.
+        size: More at the venue than by our record (negative: less) [shares].
+        why: As the person said it.
+        at: When.
+        mode: Whose ledger.
+    """
+    return _alert(
+        AlertKind.RECONCILIATION,
+        f"shares:{mode}:{token.token_id}:{at.isoformat()}",
+        f"{mode}: {_signed(size)} shares of {token.outcome} {token.window.slug} accepted",
+        [f"accepted: {why}", f"at {at:%Y-%m-%d %H:%M:%S} UTC"],
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from importlib import import_module
@@ -18,6 +18,7 @@ from polybot.adapters.storage.ledger import open_ledger
 from polybot.config import Settings, load_settings
 from polybot.domain.markets import MarketSeries
 from polybot.domain.modes import Mode
+from polybot.domain.reconciliation import ReconcileTiming
 from polybot.domain.venue_account import UserEvent
 from polybot.errors import ConfigurationError
 from polybot.going_live import (
@@ -30,7 +31,15 @@ from polybot.going_live import (
     may_trade_live,
 )
 from polybot.indicators import StrategyParams
-from polybot.ports import Clock, Exchange, Ledger, MarketData, Notifier, PriceFeed, VenueAccount
+from polybot.ports import (
+    AccountExchange,
+    Clock,
+    Ledger,
+    MarketData,
+    Notifier,
+    PriceFeed,
+    VenueAccount,
+)
 from polybot.risk import RiskLimits
 
 # The reference under which a new paper ledger books its starting cash, once.
@@ -59,7 +68,7 @@ class Bot:
     clock: Clock
     prices: PriceFeed
     market_data: MarketData
-    exchange: Exchange
+    exchange: AccountExchange
     account: VenueAccount | None
     """``None`` on paper, and where a run works on the ledger alone."""
     user_events: Callable[[], AsyncGenerator[UserEvent, None]] | None
@@ -68,6 +77,8 @@ class Bot:
     """Whether this run may send real orders, and what is missing."""
     ledger: Ledger
     notifier: Notifier
+    reconcile_timing: ReconcileTiming = field(default_factory=ReconcileTiming)
+    """How late the venue may be."""
 
     @property
     def mode(self) -> Mode:
@@ -171,14 +182,24 @@ async def open_bot(
             permission=venue.permission,
             ledger=ledger,
             notifier=AppriseNotifier(tuple(url.get_secret_value() for url in settings.alerts.urls)),
+            reconcile_timing=_timing(settings),
         )
+
+
+def _timing(settings: Settings) -> ReconcileTiming:
+    live = settings.live
+    return ReconcileTiming(
+        quiet=timedelta(seconds=live.balance_lag_s),
+        overlap=timedelta(seconds=live.trades_overlap_s),
+        deep_overlap=timedelta(seconds=live.trades_deep_overlap_s),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Venue:
     """The three things that differ between paper and live."""
 
-    exchange: Exchange
+    exchange: AccountExchange
     account: VenueAccount | None
     permission: LivePermission
     user_events: Callable[[], AsyncGenerator[UserEvent, None]] | None = None

@@ -5,7 +5,7 @@ cancelled run, an answer that never comes) leaves an order that is SENDING or UN
 reservation, and is reconciled by its id. Nothing here ever sends a second time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
@@ -30,11 +30,13 @@ from polybot.domain.orders import (
 )
 from polybot.errors import DataError, PermanentError, TransientError
 from polybot.limits import RiskLimits, ledger_checks
-from polybot.ports import Clock, Exchange, Ledger
+from polybot.ports import AccountExchange, Clock, Exchange, Ledger
 
 # A run that is placing an order has it SENDING for as long as the request may take: seconds. A
 # minute later nobody is working on it any more.
 SENDING_GRACE_S: Final = 60.0
+# So few orders are asked for one by one: the lists that tell of many would cost as much.
+FEW_ORDERS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,7 @@ class ReconcileResult:
 
 async def reconcile(
     ledger: Ledger,
-    exchange: Exchange,
+    exchange: AccountExchange,
     clock: Clock,
     *,
     alert_for: Callable[[Fill, OrderRecord], Alert] | None = None,
@@ -185,11 +187,10 @@ async def reconcile(
     fills: list[Fill] = []
     closed: list[OrderId] = []
     problems: list[str] = []
-    for record in due:
-        try:
-            report = await exchange.look_up(record)
-        except (TransientError, DataError) as problem:
-            problems.append(f"{record.order_id}: {problem}")
+    reports = await _look_up(exchange, due)
+    for record, report in zip(due, reports, strict=True):
+        if isinstance(report, TransientError | DataError):
+            problems.append(f"{record.order_id}: {report}")
             continue
         alert = _alert_of(record, alert_for)
         fills += ledger.record_report(record.order_id, report, at=now, alert_for=alert)
@@ -202,6 +203,20 @@ async def reconcile(
         closed=tuple(closed),
         problems=tuple(problems),
     )
+
+
+async def _look_up(
+    exchange: AccountExchange, records: Sequence[OrderRecord]
+) -> Sequence[OrderReport | TransientError | DataError]:
+    if len(records) > FEW_ORDERS:
+        return await exchange.look_up_many(records)
+    found: list[OrderReport | TransientError | DataError] = []
+    for record in records:
+        try:
+            found.append(await exchange.look_up(record))
+        except (TransientError, DataError) as problem:
+            found.append(problem)
+    return found
 
 
 async def _submit_once(prepared: PreparedOrder, exchange: Exchange, ledger: Ledger) -> SubmitResult:

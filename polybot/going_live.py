@@ -5,6 +5,7 @@ settings and this key, and books that agree with the venue's. Whatever is missin
 it at once. Nothing here reads a clock, a file or a setting.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,8 +14,8 @@ from polybot.domain.health import HealthRecord
 from polybot.domain.modes import Mode
 from polybot.domain.orders import ApprovedOrder, OrderReport, PreparedOrder, SubmitResult
 from polybot.domain.reconciliation import ReconciliationRecord
-from polybot.errors import DataError, PermanentError
-from polybot.ports import Exchange, Ledger
+from polybot.errors import DataError, PermanentError, TransientError
+from polybot.ports import AccountExchange, Ledger
 
 # Clocks of two processes on one machine may differ by a correction in between.
 _CLOCK_STEP = timedelta(seconds=5)
@@ -155,7 +156,7 @@ class GatedExchange:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: AccountExchange,
         permission: LivePermission,
         *,
         ledger: Ledger,
@@ -195,6 +196,12 @@ class GatedExchange:
         """Return what the venue knows about an order of ours."""
         return await self._exchange.look_up(record)
 
+    async def look_up_many(
+        self, records: Sequence[OrderRecord]
+    ) -> tuple[OrderReport | TransientError | DataError, ...]:
+        """Return, order by order, what the venue knows about orders of ours."""
+        return await self._exchange.look_up_many(records)
+
     async def cancel(self, record: OrderRecord) -> OrderReport:
         """Take a resting order out of the book and return what is known afterwards."""
         return await self._exchange.cancel(record)
@@ -218,6 +225,12 @@ class NoExchange:
     async def look_up(self, record: OrderRecord) -> OrderReport:
         """Refuse."""
         raise PermanentError(f"this run does not ask the venue, {record.order_id} was asked for")
+
+    async def look_up_many(
+        self, records: Sequence[OrderRecord]
+    ) -> tuple[OrderReport | TransientError | DataError, ...]:
+        """Refuse."""
+        raise PermanentError(f"this run does not ask the venue, not for {len(records)} orders")
 
     async def cancel(self, record: OrderRecord) -> OrderReport:
         """Refuse."""

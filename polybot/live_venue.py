@@ -16,7 +16,7 @@ from polybot.adapters.polymarket.user_stream import UserStream
 from polybot.adapters.polymarket.venue_memory import VenueMemory
 from polybot.config import Settings
 from polybot.domain.venue_account import UserEvent
-from polybot.ports import Clock, Exchange, MarketData, VenueAccount
+from polybot.ports import AccountExchange, Clock, MarketData, VenueAccount
 from polybot.trading_key import load_signer, trading_account
 
 
@@ -24,7 +24,7 @@ from polybot.trading_key import load_signer, trading_account
 class LiveVenue:
     """Both sides of the account, over one connection."""
 
-    exchange: Exchange
+    exchange: AccountExchange
     account: VenueAccount
     user_events: Callable[[], AsyncGenerator[UserEvent, None]]
     """Listens to the user socket, from each call on."""

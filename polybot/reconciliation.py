@@ -7,25 +7,35 @@ dead and the venue for alive is cancelled.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from polybot.account_comparison import CashAnswer, Comparison, compare_account, tokens_to_ask
+from polybot.account_comparison import (
+    CashAnswer,
+    Comparison,
+    ShareDifference,
+    compare_account,
+    tokens_to_ask,
+)
 from polybot.account_trades import record_trades
 from polybot.alerts import (
     cash_alert,
     reconciliation_alert,
     recorded_fill_alert,
+    shares_alert,
     trading_state_alert,
 )
 from polybot.domain.accounts import OrderRecord, TradingStateChange
 from polybot.domain.modes import Mode, TradingState
-from polybot.domain.money import Usdc, text_of
-from polybot.domain.orders import FillStatus
+from polybot.domain.money import Shares, Usdc, text_of
+from polybot.domain.orders import FillStatus, Side, TradeId
 from polybot.domain.reconciliation import (
+    ACCEPTED_BY_HAND,
     AccountSnapshot,
     ForeignOrder,
+    ForeignTrade,
+    ReconcileTiming,
     ReconcileVerdict,
     Reconciliation,
     ReconciliationRecord,
@@ -34,27 +44,25 @@ from polybot.domain.reconciliation import (
 from polybot.domain.venue_account import LATE_FILL_WATCH, VenueOrder
 from polybot.errors import DataError, TransientError
 from polybot.execution import SENDING_GRACE_S, reconcile
-from polybot.ports import Clock, Exchange, Ledger, VenueAccount
+from polybot.ports import AccountExchange, Clock, Ledger, VenueAccount
+from polybot.reports.documents import reconciliation_document
 
 MOST_PASSES: Final = 3
 # What differed a moment ago may only have been late.
 PAUSE_S: Final = 2.0
-# Trades are read again so far back: a late one is dated to its match, not to its arrival.
-OVERLAP: Final = timedelta(hours=1)
-# The same where something differed: the missing piece may be very late.
-DEEP_OVERLAP: Final = timedelta(days=3)
-# How long the venue's balances lag behind its trades is not published; they are cached.
-QUIET: Final = timedelta(minutes=2)
+DEFAULT_TIMING: Final = ReconcileTiming()
 
 
 async def reconcile_account(
     ledger: Ledger,
-    exchange: Exchange,
+    exchange: AccountExchange,
     account: VenueAccount | None,
     clock: Clock,
     *,
     mode: Mode,
     accepted_difference: str = "",
+    accepted_shares: str = "",
+    timing: ReconcileTiming = DEFAULT_TIMING,
     grace_s: float = SENDING_GRACE_S,
     pause_s: float = PAUSE_S,
 ) -> Reconciliation:
@@ -68,7 +76,11 @@ async def reconcile_account(
         clock: Read in every pass; waits between passes.
         mode: For the alerts.
         accepted_difference: Why a person accepts that cash differs by what nothing explains: it
-            is booked as a transfer then. No other difference can be accepted.
+            is booked as a transfer then.
+        accepted_shares: Why a person accepts that shares differ: our record keeps its own and
+            stops asking for the difference. What they pay in the end counts as earned, and what
+            of it never arrives as withdrawn.
+        timing: How late the venue may be.
         grace_s: A SENDING order younger than this may be in a run's hands [s].
         pause_s: Between two passes [s].
 
@@ -86,6 +98,8 @@ async def reconcile_account(
         mode=mode,
         grace_s=grace_s,
         accepted_difference=accepted_difference,
+        accepted_shares=accepted_shares,
+        timing=timing,
         record=ledger.reconciliation(),
         result=Reconciliation(
             verdict=ReconcileVerdict.ORDERS_ONLY, started_at=await clock.now(), passes=1
@@ -102,53 +116,18 @@ async def reconcile_account(
     return run.conclude()
 
 
-def document_of(found: Reconciliation) -> dict[str, Any]:
-    """Return a reconciliation as JSON shows it: amounts as decimal text, instants in ISO 8601."""
-    return {
-        "verdict": found.verdict.value,
-        "allows_trading": found.verdict.allows_trading,
-        "started_at": found.started_at.isoformat(),
-        "passes": found.passes,
-        "asked_count": found.asked_count,
-        "new_fills": [_key_of(fill.trade_id, fill.order_id, fill.leg) for fill in found.new_fills],
-        "voided_fills": [
-            _key_of(fill.trade_id, fill.order_id, fill.leg) for fill in found.voided_fills
-        ],
-        "closed": list(found.closed),
-        "foreign_orders": [
-            {
-                "order_id": order.order_id,
-                "condition_id": order.condition_id,
-                "token_id": order.token_id,
-                "side": order.side.value,
-                "price": text_of(order.price),
-                "size": text_of(order.size),
-            }
-            for order in found.foreign_orders
-        ],
-        "foreign_trades": [
-            _key_of(trade.trade_id, trade.order_id, trade.leg) for trade in found.foreign_trades
-        ],
-        "fee_adjustment_usdc": text_of(found.fee_adjustment_usdc),
-        "transferred_usdc": text_of(found.transferred_usdc),
-        "expected_cash_usdc": _maybe_text(found.expected_cash_usdc),
-        "venue_cash_usdc": _maybe_text(found.venue_cash_usdc),
-        "waiting": list(found.waiting),
-        "problems": list(found.problems),
-        "differences": list(found.differences),
-    }
-
-
 @dataclass(slots=True)
 class _Run:
     """One reconciliation while it runs; ``result`` grows with every pass."""
 
     ledger: Ledger
-    exchange: Exchange
+    exchange: AccountExchange
     clock: Clock
     mode: Mode
     grace_s: float
     accepted_difference: str
+    accepted_shares: str
+    timing: ReconcileTiming
     record: ReconciliationRecord
     result: Reconciliation
     ours: AccountSnapshot | None = None
@@ -205,7 +184,7 @@ class _Run:
                 verdict=verdict,
                 trades_since=self._watermark() if is_fine and self.is_complete else None,
                 agreed_fill_count=self._agreed_fill_count(),
-                detail=document_of(self.result),
+                detail=reconciliation_document(self.result),
             )
         )
         if verdict is ReconcileVerdict.HALTED:
@@ -229,8 +208,10 @@ class _Run:
         if since is None:
             # A new ledger has nothing to find before its first order.
             created = [order.created_at for order in self.ledger.open_orders()]
-            since = min([self.result.started_at, *created]) - OVERLAP
-        return since if number == 1 else min(since, self.result.started_at - DEEP_OVERLAP)
+            since = min([self.result.started_at, *created]) - self.timing.overlap
+        return (
+            since if number == 1 else min(since, self.result.started_at - self.timing.deep_overlap)
+        )
 
     async def _sort_open_orders(self, shown: tuple[VenueOrder, ...]) -> None:
         """List what is foreign; make sure that what we hold for dead is dead."""
@@ -275,7 +256,7 @@ class _Run:
 
     def _snapshot(self, now: datetime) -> AccountSnapshot:
         return self.ledger.account_snapshot(
-            moving_since=now - QUIET, late_since=now - LATE_FILL_WATCH
+            moving_since=now - self.timing.quiet, late_since=now - LATE_FILL_WATCH
         )
 
     def _book(self, compared: Comparison, ours: AccountSnapshot, *, at: datetime) -> bool:
@@ -295,20 +276,38 @@ class _Run:
         elif compared.cash is CashAnswer.TRANSFER:
             why = "came from outside the bot" if change > 0 else "left to outside the bot"
             self._book_transfer(change, why, ours.version, at=at)
-        elif self._is_accepted(compared):
+        elif self._accepts_cash(compared):
             self._book_transfer(
                 change, f"accepted: {self.accepted_difference}", ours.version, at=at
             )
         else:
-            return bool(compared.redeemed)
+            return self._accept_shares(compared, at=at) or bool(compared.redeemed)
         return True
 
-    def _is_accepted(self, compared: Comparison) -> bool:
+    def _accepts_cash(self, compared: Comparison) -> bool:
         return (
             bool(self.accepted_difference)
             and compared.cash is CashAnswer.UNEXPLAINED
             and len(self.result.differences) == 1
         )
+
+    def _accept_shares(self, compared: Comparison, *, at: datetime) -> bool:
+        """Note the shares that a person accepts; the next pass judges cash beside them."""
+        if not self.accepted_shares or not compared.shares:
+            return False
+        self.ledger.record_foreign_trades(
+            tuple(_accepted_shares(found, at) for found in compared.shares), at=at
+        )
+        for found in compared.shares:
+            alert = shares_alert(
+                found.token, found.size, self.accepted_shares, at=at, mode=self.mode
+            )
+            self.ledger.add_alert(alert, at=at)
+        self.result = replace(
+            self.result,
+            accepted_shares=(*self.result.accepted_shares, *_sentences(compared.shares)),
+        )
+        return True
 
     def _book_rounding(self, change: Decimal, version: int, *, at: datetime) -> None:
         why = "by the venue's rounding of fees"
@@ -353,7 +352,7 @@ class _Run:
                 for moving in self.ours.moving
                 if moving.fill.status not in (FillStatus.CONFIRMED, FillStatus.FAILED)
             ]
-        return min(instants) - OVERLAP
+        return min(instants) - self.timing.overlap
 
     def _agreed_fill_count(self) -> int:
         if self.ours is None or self.comparison is None:
@@ -379,6 +378,30 @@ class _Run:
         self.result = replace(self.result, **grown)
 
 
+def _accepted_shares(found: ShareDifference, at: datetime) -> ForeignTrade:
+    token = found.token
+    return ForeignTrade(
+        trade_id=TradeId(f"accepted:{token.token_id}:{at.isoformat()}"),
+        order_id=ACCEPTED_BY_HAND,
+        leg=0,
+        condition_id=token.condition_id,
+        token_id=token.token_id,
+        side=Side.BUY if found.size > 0 else Side.SELL,
+        price=Decimal(0),
+        size=Shares(abs(found.size)),
+        status=FillStatus.CONFIRMED,
+        traded_at=at,
+    )
+
+
+def _sentences(shares: tuple[ShareDifference, ...]) -> tuple[str, ...]:
+    return tuple(
+        f"{found.token.window.slug} {found.token.outcome}: {text_of(abs(found.size))} shares "
+        f"{'more' if found.size > 0 else 'less'} at the venue were accepted"
+        for found in shares
+    )
+
+
 def _foreign_order(order: VenueOrder) -> ForeignOrder:
     return ForeignOrder(
         order_id=order.order_id,
@@ -388,11 +411,3 @@ def _foreign_order(order: VenueOrder) -> ForeignOrder:
         price=order.price,
         size=order.original_size,
     )
-
-
-def _key_of(trade_id: str, order_id: str, leg: int) -> dict[str, str | int]:
-    return {"trade_id": trade_id, "order_id": order_id, "leg": leg}
-
-
-def _maybe_text(value: Decimal | None) -> str | None:
-    return None if value is None else text_of(value)

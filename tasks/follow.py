@@ -19,5 +19,11 @@ async def follow(bot: Bot, *, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await follow_account(
-                    events, bot.ledger, bot.exchange, bot.account, bot.clock, mode=bot.mode
+                    events,
+                    bot.ledger,
+                    bot.exchange,
+                    bot.account,
+                    bot.clock,
+                    mode=bot.mode,
+                    timing=bot.reconcile_timing,
                 )

@@ -23,7 +23,9 @@ log = structlog.get_logger(__name__)
 
 
 @task(name="reconcile", **MONEY)
-async def reconcile_books(bot: Bot, *, accepted_difference: str = "") -> Reconciliation:
+async def reconcile_books(
+    bot: Bot, *, accepted_difference: str = "", accepted_shares: str = ""
+) -> Reconciliation:
     """Bring orders, trades, shares and cash to what the venue says; on paper, open orders."""
     return await reconcile_account(
         bot.ledger,
@@ -32,6 +34,8 @@ async def reconcile_books(bot: Bot, *, accepted_difference: str = "") -> Reconci
         bot.clock,
         mode=bot.mode,
         accepted_difference=accepted_difference,
+        accepted_shares=accepted_shares,
+        timing=bot.reconcile_timing,
     )
 
 

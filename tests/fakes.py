@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from polybot.domain.accounts import OrderRecord
@@ -22,7 +22,7 @@ from polybot.domain.orders import (
     PreparedOrder,
     SubmitResult,
 )
-from polybot.errors import TransientError
+from polybot.errors import DataError, TransientError
 
 
 class FixedClock:
@@ -109,6 +109,17 @@ class ScriptedExchange:
         if isinstance(report, Exception):
             raise report
         return report
+
+    async def look_up_many(
+        self, records: Sequence[OrderRecord]
+    ) -> tuple[OrderReport | TransientError | DataError, ...]:
+        found: list[OrderReport | TransientError | DataError] = []
+        for record in records:
+            try:
+                found.append(await self.look_up(record))
+            except (TransientError, DataError) as problem:
+                found.append(problem)
+        return tuple(found)
 
     async def cancel(self, record: OrderRecord) -> OrderReport:
         return await self.look_up(record)

@@ -235,6 +235,17 @@ class FakeLiveExchange:
             return OrderReport(status=OrderStatus.FILLED, fills=fills)
         return OrderReport(status=OrderStatus.UNKNOWN, reason="not shown yet")
 
+    async def look_up_many(
+        self, records: Sequence[OrderRecord]
+    ) -> tuple[OrderReport | TransientError, ...]:
+        found: list[OrderReport | TransientError] = []
+        for record in records:
+            try:
+                found.append(await self.look_up(record))
+            except TransientError as problem:
+                found.append(problem)
+        return tuple(found)
+
     async def cancel(self, record: OrderRecord) -> OrderReport:
         self.venue.cancelled.append(record.order_id)
         self.venue.orders.pop(record.order_id, None)

@@ -7,7 +7,7 @@ Paper orders live in the ledger alone; see docs/adr/0005-paper-fills.md.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -33,7 +33,7 @@ from polybot.domain.orders import (
     SubmitResult,
     TradeId,
 )
-from polybot.errors import PolybotError
+from polybot.errors import DataError, PolybotError, TransientError
 from polybot.ports import Clock, MarketData
 
 # The venue stops a GTD order one minute before its expiration, and takes none that expires in
@@ -125,6 +125,18 @@ class PaperExchange:
                 return await self._look_at_resting(record)
             case _:
                 return OrderReport(status=record.status, reason=record.reason)
+
+    async def look_up_many(
+        self, records: Sequence[OrderRecord]
+    ) -> tuple[OrderReport | TransientError | DataError, ...]:
+        """Return what became of each paper order, or why it is not known."""
+        found: list[OrderReport | TransientError | DataError] = []
+        for record in records:
+            try:
+                found.append(await self.look_up(record))
+            except (TransientError, DataError) as problem:
+                found.append(problem)
+        return tuple(found)
 
     async def cancel(self, record: OrderRecord) -> OrderReport:
         """Take a resting order out of the book; what traded through it until now still counts."""

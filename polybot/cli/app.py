@@ -248,6 +248,14 @@ def reconcile(
             metavar="REASON",
         ),
     ] = "",
+    accept_shares: Annotated[
+        str,
+        typer.Option(
+            "--accept-shares",
+            help="Why you accept shares that nothing explains: the bot keeps those of its record.",
+            metavar="REASON",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Compare orders, trades, shares and cash with the venue, and book what it proves.
@@ -258,7 +266,12 @@ def reconcile(
     """
     from polybot.cli.reconcile import reconcile_by_hand
 
-    reconcile_by_hand(context.obj, accept_difference=accept_difference.strip(), as_json=as_json)
+    reconcile_by_hand(
+        context.obj,
+        accept_difference=accept_difference.strip(),
+        accept_shares=accept_shares.strip(),
+        as_json=as_json,
+    )
 
 
 @app.command(epilog="Example: polybot up --port 4200")

@@ -9,27 +9,32 @@ from polybot.domain.modes import Mode
 from polybot.domain.reconciliation import Reconciliation
 
 
-def reconcile_by_hand(session: Session, *, accept_difference: str, as_json: bool) -> None:
+def reconcile_by_hand(
+    session: Session, *, accept_difference: str, accept_shares: str, as_json: bool
+) -> None:
     """Bring the ledger to what the venue says and print what that took.
 
     Args:
         session: Which ledger.
         accept_difference: Why a person accepts cash that nothing explains; empty: nobody does.
+        accept_shares: Why a person accepts shares that nothing explains.
         as_json: Print one JSON document.
     """
-    from polybot.reconciliation import document_of
+    from polybot.reports import reconciliation_document
 
-    found = asyncio.run(_reconcile(session, accept_difference))
+    found = asyncio.run(_reconcile(session, accept_difference, accept_shares))
     mode = session.settings.mode
     if as_json:
-        print_json({"mode": mode, **document_of(found)})
+        print_json({"mode": mode, **reconciliation_document(found)})
     else:
         _show(found, mode)
     if not found.verdict.allows_trading:
         raise typer.Exit(1)
 
 
-async def _reconcile(session: Session, accept_difference: str) -> Reconciliation:
+async def _reconcile(
+    session: Session, accept_difference: str, accept_shares: str
+) -> Reconciliation:
     from polybot.bootstrap import Access, open_bot
     from polybot.reconciliation import reconcile_account
 
@@ -42,6 +47,8 @@ async def _reconcile(session: Session, accept_difference: str) -> Reconciliation
             bot.clock,
             mode=bot.mode,
             accepted_difference=accept_difference,
+            accepted_shares=accept_shares,
+            timing=bot.reconcile_timing,
         )
 
 

@@ -89,6 +89,28 @@ class LiveSettings(Section):
         description="No order when the books were last reconciled longer ago than this [s].",
     )
 
+    balance_lag_s: Number = Field(
+        120,
+        ge=0,
+        le=3_600,
+        description="How long the venue's balances may lag behind its trades. Not published, "
+        "unverified: too short halts over fills that are on their way, too long waits [s].",
+    )
+    trades_overlap_s: Number = Field(
+        3_600,
+        ge=60,
+        le=86_400,
+        description="How far back trades are read again each time: a late one is dated to its "
+        "match. Not published, unverified: too short misses late trades [s].",
+    )
+    trades_deep_overlap_s: Number = Field(
+        259_200,
+        ge=3_600,
+        le=2_592_000,
+        description="The same where something differed: the missing piece may be very late. Not "
+        "published, unverified [s].",
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         """Refuse account settings that contradict each other."""
@@ -109,6 +131,11 @@ class LiveSettings(Section):
                 (
                     (self.relayer_key is None) is not (self.relayer_address is None),
                     "relayer_address: must be set together with relayer_key, or neither",
+                ),
+                (
+                    self.trades_deep_overlap_s < self.trades_overlap_s,
+                    f"trades_deep_overlap_s: must be at least trades_overlap_s "
+                    f"({self.trades_overlap_s:g}); was {self.trades_deep_overlap_s:g}",
                 ),
             )
         )

@@ -11,7 +11,6 @@ from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTo
 from polybot.domain.money import ZERO_USDC, Shares, Usdc
 from polybot.domain.orders import Fill, FillStatus, OrderId, Side, TradeId
 
-
 ACCEPTED_BY_HAND: Final = OrderId("accepted-by-hand")
 """The order of a ``ForeignTrade`` that nobody traded: shares whose difference a person accepted."""
 
@@ -193,6 +192,8 @@ class Reconciliation:
     """Booked because the venue rounds fees otherwise; positive: in our favour."""
     transferred_usdc: Usdc = ZERO_USDC
     """Booked as deposited (positive) or withdrawn (negative) outside the bot."""
+    accepted_shares: tuple[str, ...] = ()
+    """One sentence for every difference of shares that a person accepted in this run."""
     expected_cash_usdc: Decimal | None = None
     venue_cash_usdc: Decimal | None = None
     waiting: tuple[str, ...] = ()
@@ -212,7 +213,7 @@ class Reconciliation:
             (len(self.foreign_trades), "foreign trades"),
         ]
         said = [f"{count} {what}" for count, what in counts if count]
-        said += [*self.differences, *self.problems, *self.waiting]
+        said += [*self.differences, *self.accepted_shares, *self.problems, *self.waiting]
         passes = "1 pass" if self.passes == 1 else f"{self.passes} passes"
         return f"{self.verdict} after {passes}" + (": " + "; ".join(said) if said else "")
 

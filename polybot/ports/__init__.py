@@ -9,6 +9,7 @@ from polybot.ports.copy_ledger import CapChecks, CopyLedger
 from polybot.ports.leaders import BookFeed, LeaderFeed, LeaderHistory
 from polybot.ports.ledger import Ledger, LimitChecks
 from polybot.ports.venue import (
+    AccountExchange,
     Clock,
     Exchange,
     InstantClock,
@@ -19,6 +20,7 @@ from polybot.ports.venue import (
 )
 
 __all__ = [
+    "AccountExchange",
     "BookFeed",
     "CapChecks",
     "Clock",

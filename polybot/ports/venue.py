@@ -33,6 +33,7 @@ from polybot.domain.venue_account import (
     VenueOrder,
     VenueTrades,
 )
+from polybot.errors import DataError, TransientError
 
 
 class Clock(Protocol):
@@ -130,6 +131,20 @@ class Exchange(Protocol):
 
     async def cancel(self, record: OrderRecord) -> OrderReport:
         """Take a resting order out of the book and return what is known afterwards."""
+        ...
+
+
+class AccountExchange(Exchange, Protocol):
+    """An exchange that can tell the fate of many orders at once."""
+
+    async def look_up_many(
+        self, records: Sequence[OrderRecord]
+    ) -> tuple[OrderReport | TransientError | DataError, ...]:
+        """Return, order by order, what the venue knows, or why it is not known.
+
+        Raises:
+            PermanentError: The venue refuses to be asked; a person must mend that.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ Pure functions from records to Markdown; nothing here reads a clock, a file or a
 from polybot.reports.cards import average_price, decision_card, headline, trend_card
 from polybot.reports.chart import equity_chart
 from polybot.reports.daily import DailyReport, build_daily_report
+from polybot.reports.documents import reconciliation_document
 from polybot.reports.markdown import escape_markdown, plain_text
 from polybot.reports.metrics import (
     DaySummary,
@@ -37,6 +38,7 @@ __all__ = [
     "plain_text",
     "realised_pnl",
     "reconciliation_card",
+    "reconciliation_document",
     "summarise_day",
     "trade_metrics",
     "trend_card",

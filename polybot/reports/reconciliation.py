@@ -17,6 +17,7 @@ def _parts(found: Reconciliation, mode: Mode) -> list[str]:
         f"{_MEANINGS[found.verdict]} {passes}, begun {instant(found.started_at)} UTC.",
         table(["What", "Found"], _figures(found)),
         _list("Differences that nothing explains", found.differences),
+        _list("Accepted by hand", found.accepted_shares),
         _list("Not told by the venue", found.problems),
         _list("On its way", found.waiting),
         _list("Open orders that are not ours", [order.order_id for order in found.foreign_orders]),

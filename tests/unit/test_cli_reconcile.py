@@ -39,7 +39,7 @@ def test_trading_that_must_wait_ends_with_1(
 ) -> None:
     """Scripts need not read the text."""
 
-    async def find(_session: object, _reason: str) -> Reconciliation:
+    async def find(*_: object) -> Reconciliation:
         return HALTED
 
     monkeypatch.setattr(command, "_reconcile", find)

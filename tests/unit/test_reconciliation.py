@@ -19,8 +19,9 @@ from polybot.domain.venue_account import (
     VenueTradeStatus,
 )
 from polybot.errors import PermanentError, TransientError
-from polybot.reconciliation import document_of, reconcile_account
+from polybot.reconciliation import reconcile_account
 from polybot.redemption import RedemptionRound, redeem_settled
+from polybot.reports import reconciliation_document
 from tests.builders import NOW
 from tests.fakes import FixedClock
 from tests.fakes_live import FakeLiveExchange, FakeVenueAccount, Venue
@@ -106,7 +107,7 @@ async def test_equal_sides_agree_in_one_pass_and_are_remembered(desk: Desk) -> N
     assert desk.ledger.reconciled_at() == found.started_at
     record = desk.ledger.reconciliation()
     assert (record.verdict, record.agreed_fill_count) == (ReconcileVerdict.AGREED, 1)
-    assert record.detail == document_of(found)
+    assert record.detail == reconciliation_document(found)
 
 
 async def test_lost_answer_is_found_through_trades(desk: Desk) -> None:

@@ -6,14 +6,16 @@ by that id and by the account's trades. Fills come from trades alone: answers ca
 unit differs between sources.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, assert_never
+from typing import assert_never
 
 from polybot.adapters.polymarket.account import PolymarketAccount
 from polybot.adapters.polymarket.answers import RefusalCause
 from polybot.adapters.polymarket.auth import ApiCredentials
 from polybot.adapters.polymarket.clob_client import ClobClient, NoAnswer, NotSent, RawAnswer
+from polybot.adapters.polymarket.look_ups import OrderLookUps
 from polybot.adapters.polymarket.order_fields import TradingAccount, fields_of, new_salt
 from polybot.adapters.polymarket.order_wire import (
     OtherOrder,
@@ -28,23 +30,18 @@ from polybot.adapters.polymarket.order_wire import (
 )
 from polybot.adapters.polymarket.signing import OrderSigner, SignedOrder, order_id_of
 from polybot.adapters.polymarket.venue_memory import VenueMemory
-from polybot.adapters.polymarket.verdicts import Evidence, Patience, judge
+from polybot.adapters.polymarket.verdicts import Patience
 from polybot.domain.accounts import OrderRecord
-from polybot.domain.markets import FeeSchedule, MarketWindow
 from polybot.domain.orders import (
     ApprovedOrder,
     OrderId,
     OrderReport,
-    OrderStatus,
     PreparedOrder,
     Rejected,
     SubmitResult,
 )
-from polybot.errors import PolybotError
+from polybot.errors import DataError, PolybotError, TransientError
 from polybot.ports import Clock, MarketData
-
-# Trades are asked for from so long before the order was made: two clocks are compared.
-_CLOCK_MARGIN: Final = timedelta(seconds=60)
 
 
 class PolymarketExchange:
@@ -75,12 +72,12 @@ class PolymarketExchange:
         self._client = client
         self._signer = signer
         self._account = account
-        self._market_data = market_data
         self._clock = clock
         self._memory = memory
-        self._patience = patience or Patience()
         self._venue = PolymarketAccount(client, account)
-        self._fees: dict[MarketWindow, FeeSchedule] = {}
+        self._looks = OrderLookUps(
+            self._venue, market_data, clock=clock, memory=memory, patience=patience or Patience()
+        )
 
     async def warm(self) -> None:
         """Connect and log in before the moment of the order, which then is one round trip.
@@ -153,27 +150,13 @@ class PolymarketExchange:
             TransientError: The venue did not answer; nothing is known.
             DataError: What it answered says nothing.
         """
-        fees = await self._fees_of(record.window)
-        order = await self._venue.order(record.order_id)
-        # The trades are read last: what matched before the order was read is in them or will be.
-        found = await self._venue.trades(
-            after=record.created_at - _CLOCK_MARGIN, condition_id=record.condition_id
-        )
-        trades = tuple(trade for trade in found.trades if trade.order_id == record.order_id)
-        now = await self._clock.now()
-        absent_since = None
-        if order is None and record.status is OrderStatus.RESTING:
-            absent_since = self._memory.absent_since(record.order_id, at=now)
-        evidence = Evidence(
-            order=order,
-            trades=trades,
-            is_incomplete=record.order_id in found.incomplete,
-            absent_since=absent_since,
-            taken=self._memory.taken(record.order_id),
-        )
-        report = judge(record, evidence, fees, now=now, patience=self._patience)
-        self._remember(record, evidence, report)
-        return report
+        return await self._looks.look_up(record)
+
+    async def look_up_many(
+        self, records: Sequence[OrderRecord]
+    ) -> tuple[OrderReport | TransientError | DataError, ...]:
+        """Return what is proved about many orders, with few questions."""
+        return await self._looks.look_up_many(records)
 
     async def cancel(self, record: OrderRecord) -> OrderReport:
         """Take a resting order out of the book and return what is known afterwards.
@@ -215,21 +198,6 @@ class PolymarketExchange:
         if active is None or not active.stops(is_post_only=signed.fields.is_post_only):
             return None
         return f"restricted until {active.until:%FT%TZ}: the venue is {active.restriction}"
-
-    def _remember(self, record: OrderRecord, evidence: Evidence, report: OrderReport) -> None:
-        if evidence.order is not None or evidence.trades:
-            self._memory.pass_canary(record.order_id)
-        elif report.status is OrderStatus.NEVER_ARRIVED:
-            self._memory.release_canary(record.order_id)
-        if not report.status.is_open:
-            self._memory.forget(record.order_id)
-        elif evidence.order is not None:
-            self._memory.forget_absence(record.order_id)
-
-    async def _fees_of(self, window: MarketWindow) -> FeeSchedule:
-        if window not in self._fees:
-            self._fees[window] = (await self._market_data.find_market(window)).fees
-        return self._fees[window]
 
 
 def _not_sent(order_id: OrderId, reason: str) -> Rejected:
