@@ -106,8 +106,9 @@ async def _ensure(client: "PrefectClient", wanted: "AutomationCore") -> None:
     kept, *extra = found
     for automation in extra:
         await client.delete_automation(automation.id)
-    # The client sends what was set; defaults such as a trigger's type must be among it.
-    whole = {**wanted.model_dump(mode="json"), "enabled": kept.enabled}
+    # The client sends what was set; defaults such as a trigger's type must be among it, but not
+    # the owner, which cannot be changed.
+    whole = wanted.model_dump(mode="json", exclude={"owner_resource"}) | {"enabled": kept.enabled}
     await client.update_automation(kept.id, type(wanted).model_validate(whole))
 
 

@@ -222,8 +222,8 @@ class LocalStack:
         self._services.remove(worker)
         successor = self._prepare_worker()
         await self._recover()
-        await self.keep_copying()
         successor.go()
+        await self.keep_copying()
 
     async def _recover(self) -> None:
         async with self.client() as client:

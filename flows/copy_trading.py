@@ -36,12 +36,14 @@ log = structlog.get_logger(__name__)
 
 Start = Literal["by hand", "schedule", "again", "hand-over"]
 """Who starts a run: a person, the safety net, the restart after a crash, or the run before."""
+_NAMED = "copying-"
 _LOOK_FOR_WISHES_S = 1.0
 # The loop promises ten; then it is cut.
 _STOP_WITHIN_S = 9.5
-# A run that breaks is started again at once. What breaks again and again must not burn a core.
+# A run that failed is started again at once. What fails again and again must not burn a core;
+# what only a person can mend is tried more rarely still.
 _BRAKE_S = 15.0
-_BRAKE_UNTIL_MENDED_S = 120.0
+_MENDING_S = 105.0
 # A sandbox whose clock is further away plays in a time of its own, which Prefect knows nothing of.
 _SAME_TIME_S = 3600.0
 
@@ -58,8 +60,12 @@ async def copy_trading(start: Start = "by hand", live: bool = False) -> State[An
     # Prefect gives up a run whose slot it could not renew while its server was away. This one
     # trades on: the lease in the ledger, not the slot, makes it the only one.
     with CancelScope(shield=True):
-        async with open_run("copy-trading", None) as run, get_client() as client:
-            ended = await _supervise(run, client, start, live=live)
+        try:
+            async with open_run("copy-trading", None) as run, get_client() as client:
+                ended = await _supervise(run, client, start, live=live)
+        except Exception:
+            await asyncio.sleep(_BRAKE_S)
+            raise
     return ended
 
 
@@ -71,7 +77,7 @@ async def _supervise(run: Run, client: PrefectClient, start: Start, *, live: boo
     await _note_start(run, ledger, client, start)
     if not is_wanted(ledger):
         return Completed(name="NotWanted", message=_why_not(ledger))
-    await label_run(run, name=f"copying-{run.due:%Y-%m-%dT%H:%M:%S}Z")
+    await label_run(run, name=f"{_NAMED}{run.due:%Y-%m-%dT%H:%M:%S}Z")
     settings = run.bot.settings.copying
     page = CopyPage(client, every_s=settings.report_every_s)
     async with watch_run(
@@ -99,8 +105,8 @@ async def _keep_copying(
         except Exception as problem:
             log.exception("copying broke")
             await page.show_now(broken_card(problem, mode=run.bot.mode))
-            is_for_a_person = isinstance(problem, PermanentError)
-            await watch.wait(_BRAKE_UNTIL_MENDED_S if is_for_a_person else _BRAKE_S)
+            if isinstance(problem, PermanentError):
+                await watch.wait(_MENDING_S)
             if not watch.stop.is_set():
                 raise
 
@@ -135,7 +141,7 @@ async def _note_start(run: Run, ledger: CopyLedger, client: PrefectClient, start
     # A Cancel may have hit a run that was being killed, or had not begun to look at itself.
     if mine.deployment_id is None or not _is_real_time(mine, now):
         return
-    if (cancelled_at := await newest_cancel(client, mine.deployment_id)) is not None:
+    if (cancelled_at := await newest_cancel(client, mine.deployment_id, named=_NAMED)) is not None:
         stop_copying_unless_newer(
             ledger,
             by="prefect",

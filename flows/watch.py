@@ -20,7 +20,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
-    FlowRunFilterStartTime,
+    FlowRunFilterName,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -150,16 +150,22 @@ def _on_signals(act: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-async def newest_cancel(client: PrefectClient, deployment_id: UUID) -> datetime | None:
-    """Return when a run of a deployment that had begun was last cancelled.
+async def newest_cancel(
+    client: PrefectClient, deployment_id: UUID, *, named: str
+) -> datetime | None:
+    """Return when a run of a deployment was last cancelled by a person.
 
-    Runs that were cancelled because another one was running never began, and do not count.
+    Args:
+        client: An open client of the server.
+        deployment_id: Whose runs.
+        named: What names of runs that have begun contain. Those that Prefect cancelled because
+            another was running never came so far, though they too have a start time.
     """
     runs = await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]),
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLED])),
-            start_time=FlowRunFilterStartTime(is_null_=False),
+            name=FlowRunFilterName(like_=named),
         ),
         sort=FlowRunSort.END_TIME_DESC,
         limit=1,
