@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from polybot.sandbox.exchange.gateway import PrivateGateway
 from polybot.sandbox.fault_plan import FaultPlan
+from polybot.sandbox.leaders.stage import LeaderStage
 from polybot.sandbox.server import SandboxServer, bind_loopback
 from polybot.sandbox.venue import SandboxVenue
 
@@ -17,11 +18,17 @@ def serve_in_thread(
     *,
     gateway: PrivateGateway | None = None,
     plan: FaultPlan | None = None,
+    stage: LeaderStage | None = None,
 ) -> Iterator[str]:
     """Serve a venue in a thread of its own and give its URL; the clock stays the caller's."""
     ready = threading.Event()
     server = SandboxServer(
-        venue, bind_loopback(0), when_ready=lambda _: ready.set(), gateway=gateway, plan=plan
+        venue,
+        bind_loopback(0),
+        when_ready=lambda _: ready.set(),
+        gateway=gateway,
+        plan=plan,
+        stage=stage,
     )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()

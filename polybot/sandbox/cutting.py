@@ -59,3 +59,9 @@ class CuttingProtocol(H11Protocol):
 def transport_of(client: tuple[str, int] | None) -> CuttingTransport | None:
     """Return the connection of a client, while it is open."""
     return None if client is None else _OPEN.get((client[0], client[1]))
+
+
+def release(client: tuple[str, int] | None) -> None:
+    """Forget a connection that has become a WebSocket: HTTP does not hear of its end."""
+    if client is not None:
+        _OPEN.pop((client[0], client[1]), None)

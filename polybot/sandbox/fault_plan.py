@@ -44,6 +44,11 @@ FaultKind = Literal[
     "event-lost",
     "socket-frozen",
     "socket-closed",
+    "subscription-lapsed",
+    "trade-unheard",
+    "index-late",
+    "leader-trade-failed",
+    "chain-reorg",
 ]
 REQUEST_FAULTS: Final = (
     "error-before",
@@ -78,6 +83,10 @@ EVENT_FAULTS: Final = (
     "socket-frozen",
     "socket-closed",
 )
+STREAM_FAULTS: Final = ("subscription-lapsed",)
+"""Silence on ``/rtds`` or ``/chain`` until there is a new subscription."""
+LEADER_FAULTS: Final = ("trade-unheard", "index-late", "leader-trade-failed", "chain-reorg")
+"""Of whole transactions of a leader: their route is ``LEADER 0x…``."""
 
 
 class PlannedFault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
@@ -102,8 +111,10 @@ class PlannedFault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, fro
     """Where an answer is cut: of the whole answer (cut-after) or of its body (truncated)."""
     delay_ms: int = 1_000
     """Real for answers, virtual for socket events."""
+    delay_max_ms: int = 0
+    """Where larger: socket events of ``/rtds`` and ``/chain`` are late by something in between."""
     duration_s: int = 60
-    """How long a state of the venue or a frozen socket lasts (virtual)."""
+    """How long a state of the venue or a frozen socket lasts, a trade before it fails (virtual)."""
     amount_usdc: Decimal = Decimal(0)
     funder: str = ""
     slug: str = ""
@@ -114,8 +125,9 @@ class PlannedFault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, fro
         """Refuse rules that could never fire, or not as they say."""
         if not 0 < self.probability <= 1:
             raise ValueError(f"probability must be above 0 and at most 1, was {self.probability}")
-        if min(self.count, self.skip, self.at_byte, self.delay_ms, self.duration_s) < 0:
-            raise ValueError("count, skip, at_byte, delay_ms and duration_s must not be negative")
+        numbers = (self.count, self.skip, self.at_byte, self.delay_ms, self.duration_s)
+        if min(*numbers, self.delay_max_ms) < 0:
+            raise ValueError("count, skip, at_byte, delays and duration_s must not be negative")
         if not 200 <= self.status <= 599:
             raise ValueError(f"status must be 200 to 599, was {self.status}")
         if self.kind == "tick-change" and not self.slug:

@@ -26,6 +26,8 @@ from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.fault_plan import FaultPlan
 from polybot.sandbox.faults import FaultBox, FaultMiddleware
 from polybot.sandbox.injector import FaultInjector
+from polybot.sandbox.leaders.routes import LeaderRoutes
+from polybot.sandbox.leaders.stage import LeaderStage
 from polybot.sandbox.planned_faults import PlannedFaultMiddleware
 from polybot.sandbox.private import PrivateRoutes
 from polybot.sandbox.public import PublicRoutes
@@ -55,7 +57,10 @@ class _CountingMiddleware:
 
 
 def create_app(
-    venue: SandboxVenue, gateway: PrivateGateway | None = None, plan: FaultPlan | None = None
+    venue: SandboxVenue,
+    gateway: PrivateGateway | None = None,
+    plan: FaultPlan | None = None,
+    stage: LeaderStage | None = None,
 ) -> Starlette:
     """Return the application that speaks for a venue; ``app.state.close()`` ends waits."""
     box, counter = FaultBox(), Counter[str]()
@@ -63,8 +68,12 @@ def create_app(
     injector = FaultInjector(gateway.exchange, plan or FaultPlan(venue.seed))
     control = ControlRoutes(gateway, box, injector.plan, counter)
     sockets = SocketRoutes(gateway, injector)
+    public = PublicRoutes(venue)
+    leaders = LeaderRoutes(stage or LeaderStage(venue), injector.plan, public.trades)
     routes = [
-        *PublicRoutes(venue).routes(),
+        # Before the public ones: trades of a wallet have the same path as those of a market.
+        *leaders.routes(),
+        *public.routes(),
         *CandleRoutes(venue).routes(),
         *PrivateRoutes(gateway).routes(),
         *RelayerRoutes(gateway.exchange).routes(),
@@ -75,6 +84,7 @@ def create_app(
     def close() -> None:
         control.close()
         sockets.close()
+        leaders.close()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -82,7 +92,7 @@ def create_app(
         close()
 
     app = Starlette(
-        routes=[*routes, *sockets.routes()],
+        routes=[*routes, *sockets.routes(), *leaders.sockets()],
         lifespan=lifespan,
         exception_handlers={ClientDisconnect: _hung_up},
     )
@@ -150,6 +160,7 @@ class SandboxServer:
         when_ready: Callable[[str], None],
         gateway: PrivateGateway | None = None,
         plan: FaultPlan | None = None,
+        stage: LeaderStage | None = None,
     ) -> None:
         """Take a venue, the socket to serve it on, and who is told the URL once it answers.
 
@@ -159,10 +170,11 @@ class SandboxServer:
             when_ready: Called with the URL.
             gateway: The private half; by default a fresh exchange on the venue.
             plan: Faults that are planned from the start.
+            stage: Whose wallets trade; by default two leaders and a small crowd.
         """
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._listener = listener
-        self._app = create_app(venue, gateway, plan)
+        self._app = create_app(venue, gateway, plan, stage)
         config = uvicorn.Config(
             self._app,
             log_level="warning",
