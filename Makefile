@@ -54,6 +54,7 @@ check: setup  ## Format, lint, types, import contracts
 bench: setup  ## Measure how long an order takes, against the official clients and the floor
 	$(BIN)/python benchmarks/bench_signing.py
 	$(BIN)/python benchmarks/bench_order.py $(ARGS)
+	$(BIN)/python -m benchmarks.bench_recovery
 
 clean:  ## Remove the environment and every cache, but no ledger
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -192,6 +192,8 @@ async def reconcile(
         if isinstance(report, TransientError | DataError):
             problems.append(f"{record.order_id}: {report}")
             continue
+        if _is_no_news(record, report):
+            continue
         alert = _alert_of(record, alert_for)
         fills += ledger.record_report(record.order_id, report, at=now, alert_for=alert)
         if not report.status.is_open:
@@ -217,6 +219,11 @@ async def _look_up(
         except (TransientError, DataError) as problem:
             found.append(problem)
     return found
+
+
+def _is_no_news(record: OrderRecord, report: OrderReport) -> bool:
+    """Whether recording a report would change nothing; a thousand resting orders take seconds."""
+    return (report.status, report.reason, report.fills) == (record.status, record.reason, ())
 
 
 async def _submit_once(prepared: PreparedOrder, exchange: Exchange, ledger: Ledger) -> SubmitResult:

@@ -24,6 +24,8 @@ from polybot.ports import Clock, MarketData
 _CLOCK_MARGIN: Final = timedelta(seconds=60)
 # Below the connections of one session, so that an order's own request never waits behind looks.
 _MOST_AT_ONCE: Final = 16
+# Budgets are whole cents: less than one left over is rounding, and buys nothing more.
+_CENT: Final = Decimal("0.01")
 
 
 class OrderLookUps:
@@ -187,9 +189,9 @@ def _is_answered(
     """Whether the lists say of an order what a look by its id could say."""
     if record.order_id in shown:
         return True
-    traded = sum(
-        (trade.size for trade in found.trades if trade.order_id == record.order_id), Decimal()
-    )
-    # The size of a market BUY follows from its price: its budget may leave room for more.
-    is_market_buy = record.side is Side.BUY and not record.time_in_force.rests
-    return not is_market_buy and traded >= record.size
+    own = [trade for trade in found.trades if trade.order_id == record.order_id]
+    if record.side is Side.BUY and not record.time_in_force.rests:
+        # A market BUY is a budget; how many shares it brings follows from the price.
+        spent = sum((trade.size * trade.price for trade in own), Decimal())
+        return record.budget_usdc - spent < _CENT
+    return sum((trade.size for trade in own), Decimal()) >= record.size
