@@ -433,6 +433,7 @@ def test_equity_ratio_without_the_leaders_equity_is_skipped():
         ({"max_trade_usdc": Decimal(2)}, {}, ReasonCode.CAP_TRADE, ""),
         ({}, {"limits": build_limits(max_stake_usdc=Decimal(6))}, "", "6"),
         ({}, {"limits": build_limits(max_stake_usdc=Decimal(2))}, ReasonCode.CAP_STAKE, ""),
+        ({}, {"spending": build_spending(day_usdc=Usdc(Decimal("89.7")))}, "", "9.61"),
         ({}, {"spending": build_spending(day_usdc=Usdc(Decimal(93)))}, "", "6.53"),
         ({}, {"spending": build_spending(day_usdc=Usdc(Decimal(98)))}, ReasonCode.CAP_DAY, ""),
         ({}, {"spending": build_spending(open_usdc=Usdc(Decimal(48)))}, ReasonCode.CAP_LEADER, ""),
