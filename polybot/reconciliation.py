@@ -8,38 +8,26 @@ dead and the venue for alive is cancelled.
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-from polybot.account_comparison import (
-    CashAnswer,
-    Comparison,
-    ShareDifference,
-    compare_account,
-    tokens_to_ask,
-)
+from polybot.account_booking import book_comparison
+from polybot.account_comparison import CashAnswer, Comparison, compare_account, tokens_to_ask
 from polybot.account_trades import record_trades
 from polybot.alerts import (
-    cash_alert,
     reconciliation_alert,
     recorded_fill_alert,
-    shares_alert,
     trading_state_alert,
 )
 from polybot.domain.accounts import OrderRecord, TradingStateChange
 from polybot.domain.modes import Mode, TradingState
-from polybot.domain.money import Shares, Usdc, text_of
-from polybot.domain.orders import FillStatus, Side, TradeId
+from polybot.domain.orders import FillStatus
 from polybot.domain.reconciliation import (
-    ACCEPTED_BY_HAND,
     AccountSnapshot,
     ForeignOrder,
-    ForeignTrade,
     ReconcileTiming,
     ReconcileVerdict,
     Reconciliation,
     ReconciliationRecord,
-    RedemptionState,
 )
 from polybot.domain.venue_account import LATE_FILL_WATCH, VenueOrder
 from polybot.errors import DataError, TransientError
@@ -261,70 +249,18 @@ class _Run:
 
     def _book(self, compared: Comparison, ours: AccountSnapshot, *, at: datetime) -> bool:
         """Book what the comparison proves; whether there was anything."""
-        for redemption in ours.redemptions:
-            if redemption.condition_id in compared.redeemed:
-                was_asked = redemption.state is RedemptionState.REQUESTED
-                self.ledger.record_redemption(
-                    redemption.condition_id,
-                    RedemptionState.CONFIRMED if was_asked else RedemptionState.ALREADY,
-                    at=at,
-                    reason="the venue shows no share of it any more",
-                )
-        change = compared.cash_difference_usdc
-        if compared.cash is CashAnswer.ROUNDING:
-            self._book_rounding(change, ours.version, at=at)
-        elif compared.cash is CashAnswer.TRANSFER:
-            why = "came from outside the bot" if change > 0 else "left to outside the bot"
-            self._book_transfer(change, why, ours.version, at=at)
-        elif self._accepts_cash(compared):
-            self._book_transfer(
-                change, f"accepted: {self.accepted_difference}", ours.version, at=at
-            )
-        else:
-            return self._accept_shares(compared, at=at) or bool(compared.redeemed)
-        return True
-
-    def _accepts_cash(self, compared: Comparison) -> bool:
-        return (
-            bool(self.accepted_difference)
-            and compared.cash is CashAnswer.UNEXPLAINED
-            and len(self.result.differences) == 1
-        )
-
-    def _accept_shares(self, compared: Comparison, *, at: datetime) -> bool:
-        """Note the shares that a person accepts; the next pass judges cash beside them."""
-        if not self.accepted_shares or not compared.shares:
-            return False
-        self.ledger.record_foreign_trades(
-            tuple(_accepted_shares(found, at) for found in compared.shares), at=at
-        )
-        for found in compared.shares:
-            alert = shares_alert(
-                found.token, found.size, self.accepted_shares, at=at, mode=self.mode
-            )
-            self.ledger.add_alert(alert, at=at)
-        self.result = replace(
+        booked = book_comparison(
+            self.ledger,
+            ours,
+            compared,
             self.result,
-            accepted_shares=(*self.result.accepted_shares, *_sentences(compared.shares)),
+            accepted_difference=self.accepted_difference,
+            accepted_shares=self.accepted_shares,
+            at=at,
+            mode=self.mode,
         )
-        return True
-
-    def _book_rounding(self, change: Decimal, version: int, *, at: datetime) -> None:
-        why = "by the venue's rounding of fees"
-        alert = cash_alert(change, why, version=version, at=at, mode=self.mode)
-        if self.ledger.adjust_fees(change, unless_newer_than=version, at=at, alert=alert):
-            total = Usdc(self.result.fee_adjustment_usdc + change)
-            self.result = replace(self.result, fee_adjustment_usdc=total)
-        else:
-            self.has_raced = True
-
-    def _book_transfer(self, change: Decimal, why: str, version: int, *, at: datetime) -> None:
-        alert = cash_alert(change, why, version=version, at=at, mode=self.mode)
-        if self.ledger.book_transfer(change, unless_newer_than=version, at=at, alert=alert):
-            total = Usdc(self.result.transferred_usdc + change)
-            self.result = replace(self.result, transferred_usdc=total, differences=())
-        else:
-            self.has_raced = True
+        self.result, self.has_raced = booked.result, booked.has_raced
+        return booked.has_booked
 
     def _is_short(self) -> bool:
         """Whether cash is missing beyond what is on its way: nothing may be traded on it."""
@@ -376,30 +312,6 @@ class _Run:
     def _add(self, **found: tuple[Any, ...]) -> None:
         grown = {name: getattr(self.result, name) + values for name, values in found.items()}
         self.result = replace(self.result, **grown)
-
-
-def _accepted_shares(found: ShareDifference, at: datetime) -> ForeignTrade:
-    token = found.token
-    return ForeignTrade(
-        trade_id=TradeId(f"accepted:{token.token_id}:{at.isoformat()}"),
-        order_id=ACCEPTED_BY_HAND,
-        leg=0,
-        condition_id=token.condition_id,
-        token_id=token.token_id,
-        side=Side.BUY if found.size > 0 else Side.SELL,
-        price=Decimal(0),
-        size=Shares(abs(found.size)),
-        status=FillStatus.CONFIRMED,
-        traded_at=at,
-    )
-
-
-def _sentences(shares: tuple[ShareDifference, ...]) -> tuple[str, ...]:
-    return tuple(
-        f"{found.token.window.slug} {found.token.outcome}: {text_of(abs(found.size))} shares "
-        f"{'more' if found.size > 0 else 'less'} at the venue were accepted"
-        for found in shares
-    )
 
 
 def _foreign_order(order: VenueOrder) -> ForeignOrder:
