@@ -12,87 +12,28 @@ import signal
 import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from pathlib import Path
+from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import structlog
 from prefect import Task
 
+import flows.follow
 import flows.reconcile
 import flows.run
 import flows.settle
 import flows.trend
-from polybot.adapters.polymarket.account import PolymarketAccount
-from polybot.adapters.polymarket.clob_client import ClobClient
-from polybot.adapters.polymarket.exchange import PolymarketExchange
-from polybot.adapters.polymarket.market_data import PolymarketData
-from polybot.adapters.polymarket.order_fields import TradingAccount
-from polybot.adapters.polymarket.signing import OrderSigner
-from polybot.adapters.polymarket.venue_memory import VenueMemory
-from polybot.adapters.storage.ledger import open_ledger
-from polybot.adapters.web import WebClient
 from polybot.bootstrap import Bot
-from polybot.config.sections import AlertSettings, StrategySettings, TimingSettings
-from polybot.domain.alerts import Alert
-from polybot.domain.markets import ConditionId, MarketSeries, OutcomeTokenId
-from polybot.domain.modes import Mode
-from polybot.domain.money import Shares
 from polybot.domain.signals import Direction, Signal
-from polybot.domain.venue_account import Redeemed, RedemptionResult
-from polybot.going_live import GatedExchange, LiveAllowed
-from polybot.indicators import StrategyParams
-from polybot.risk import RiskLimits
-from tests.chaos.crash_points import (
-    ACCOUNT_STEPS,
-    EXCHANGE_STEPS,
-    LEDGER_STEPS,
-    MARKET_STEPS,
-    Probe,
-    Target,
-    Watched,
-    watch_connections,
-    watch_transactions,
-)
-from tests.chaos.shared_time import BotClock, SharedClock
+from tests.chaos.crash_points import Probe
+from tests.chaos.live_bot import Desk, RunPlan, open_live_bot
+from tests.chaos.mistaken_order import place_mistaken_order
+from tests.chaos.relayer import load_client
 
-SERIES = MarketSeries(asset="btc", duration="15m")
 HUNG_AFTER_S = 60
-_RECONCILE_MAX_AGE = timedelta(seconds=180)
-
-
-@dataclass(frozen=True)
-class Desk:
-    """One installation, and the venue that it trades on."""
-
-    home: Path
-    url: str
-    clock: SharedClock
-    signer: OrderSigner
-    trading: TradingAccount
-    limits: RiskLimits
-
-    @property
-    def ledger(self) -> Path:
-        return self.home / "live.db"
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What one process does."""
-
-    flow: str
-    """``trend``, ``settle``, ``reconcile``, or ``shutdown``: a trend run that is told to stop."""
-    due: datetime
-    direction: Direction = Direction.UP
-    variant: str = "accepted"
-    """What the venue does with the order, as the names of the points say it."""
-    series: tuple[str, ...] = ()
-    target: Target | None = None
-    directions: Mapping[str, Direction] = field(default_factory=dict)
-    """By series, where several are run."""
+# How long somebody listens who is not killed [minutes, real].
+_LISTENING_MIN = 0.015
 
 
 @dataclass(frozen=True)
@@ -103,41 +44,6 @@ class RunResult:
     problem: str = ""
     counts: Mapping[str, int] | None = None
     violations: tuple[str, ...] = ()
-
-
-class Loudspeaker:
-    """The ``Notifier`` port: takes every alert."""
-
-    is_configured = True
-
-    async def send(self, alert: Alert) -> bool:
-        return True
-
-
-class SandboxRedeemer:
-    """Redeems by the sandbox's own short cut; the relayer's way is the official client's."""
-
-    def __init__(self, url: str, funder: str) -> None:
-        self._url = url
-        self._funder = funder
-
-    async def redeem(
-        self, condition_id: ConditionId, held: Mapping[OutcomeTokenId, Shares]
-    ) -> RedemptionResult:
-        async with WebClient(timeout_s=5) as web:
-            body = {"funder": self._funder, "condition_id": condition_id}
-            await web.post(f"{self._url}/sandbox/redeem", body)
-        return Redeemed(transaction_hash="0xredeemed")
-
-
-class GivenForecasts:
-    """The ``PriceFeed`` port that hands on a forecast instead of candles."""
-
-    def __init__(self, plan: RunPlan) -> None:
-        self._plan = plan
-
-    async def closed_candles(self, asset: str, **_: object) -> Direction:
-        return self._plan.directions.get(f"{asset}-15m", self._plan.direction)
 
 
 def undecorate(module: ModuleType) -> None:
@@ -159,8 +65,9 @@ def prepare_flows() -> None:
     async def signal_of(bot: Any, values: Any) -> Signal:
         return Signal(direction=values.given, reason="given")
 
+    load_client()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    for module in (flows.trend, flows.settle, flows.reconcile):
+    for module in (flows.trend, flows.settle, flows.reconcile, flows.follow):
         undecorate(module)
         for name in ("label_run", "publish_cards", "publish_reconciliation"):
             if hasattr(module, name):
@@ -175,58 +82,6 @@ def prepare_flows() -> None:
         hide=lambda _: None,
         setup_logging=lambda *_, **__: None,
     )
-
-
-@asynccontextmanager
-async def open_chaos_bot(desk: Desk, plan: RunPlan, probe: Probe) -> AsyncIterator[Bot]:
-    """Open what ``open_bot`` opens in live mode, with a probe around every port."""
-    clock = BotClock(desk.clock)
-    watch_connections(probe)
-    client = ClobClient(desk.url, desk.signer, clock=clock, timeout_s=5, order_timeout_s=5)
-    ledger = open_ledger(desk.ledger, mode=Mode.LIVE)
-    watch_transactions(ledger, probe)
-    watched_ledger: Any = Watched(ledger, probe, LEDGER_STEPS)
-    data = PolymarketData(
-        gamma_url=desk.url, clob_url=desk.url, data_url=desk.url, timeout_s=5, clock=clock
-    )
-    market_data: Any = Watched(data, probe, MARKET_STEPS)
-    permission = LiveAllowed(examined_at=await clock.now())
-    exchange = PolymarketExchange(
-        client,
-        desk.signer,
-        desk.trading,
-        market_data=data,
-        clock=clock,
-        memory=VenueMemory(desk.home / "venue"),
-    )
-    gated = GatedExchange(exchange, permission, ledger=ledger, reconcile_max_age=_RECONCILE_MAX_AGE)
-    redeemer = SandboxRedeemer(desk.url, desk.trading.funder)
-    account: Any = Watched(
-        PolymarketAccount(client, desk.trading, redeemer=redeemer), probe, ACCOUNT_STEPS
-    )
-    settings: Any = SimpleNamespace(mode=Mode.LIVE, timing=TimingSettings(), alerts=AlertSettings())
-    prices: Any = GivenForecasts(plan)
-    try:
-        yield Bot(
-            settings=settings,
-            series=(SERIES,),
-            strategy=StrategyParams(**StrategySettings().model_dump()),
-            limits=desk.limits,
-            clock=clock,
-            prices=prices,
-            market_data=market_data,
-            exchange=Watched(gated, probe, EXCHANGE_STEPS),  # type: ignore[arg-type]
-            account=account,
-            user_events=None,
-            permission=permission,
-            ledger=watched_ledger,
-            notifier=Loudspeaker(),
-        )
-    finally:
-        with probe.step("closing"):
-            await client.aclose()
-            await data.__aexit__()
-            ledger.close()
 
 
 def run_in_child(desk: Desk, plan: RunPlan) -> RunResult:
@@ -260,7 +115,7 @@ def run_here(desk: Desk, plan: RunPlan) -> RunResult:
 def _run(desk: Desk, plan: RunPlan) -> dict[str, Any]:
     is_stopped = plan.flow == "shutdown"
     probe = Probe("trend" if is_stopped else plan.flow, plan.target, terminate=is_stopped)
-    probe.variant = plan.variant
+    probe.mood = plan.mood
     problem, violations = "", ()
     try:
         violations = asyncio.run(_run_flow(desk, plan, probe))
@@ -286,7 +141,7 @@ async def _run_flow(desk: Desk, plan: RunPlan, probe: Probe) -> tuple[str, ...]:
 
     @asynccontextmanager
     async def opened(*_: object, **__: object) -> AsyncIterator[Bot]:
-        async with open_chaos_bot(desk, plan, probe) as bot:
+        async with open_live_bot(desk, plan, probe) as bot:
             yield bot
             if plan.target is None:
                 found.extend(bot.ledger.violations())
@@ -301,6 +156,11 @@ async def _run_flow(desk: Desk, plan: RunPlan, probe: Probe) -> tuple[str, ...]:
             await flows.settle.settle.fn(scheduled_at=plan.due, live=True)
         case "reconcile":
             await flows.reconcile.reconcile.fn()
+        case "follow":
+            await flows.follow.follow_account.fn(scheduled_at=plan.due, minutes=_LISTENING_MIN)
+        case "mistake":
+            async with opened() as bot:
+                await place_mistaken_order(bot, plan.series[0], plan.due)
         case _:
             await flows.trend.trend.fn(
                 series=list(plan.series) or None, scheduled_at=plan.due, live=True

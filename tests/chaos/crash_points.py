@@ -7,6 +7,7 @@ Inside a network call there are four: half of the request has left, all of it, t
 arrived unread, half of it was read.
 """
 
+import inspect
 import os
 import signal
 import threading
@@ -37,7 +38,12 @@ LEDGER_STEPS = {
     "record_redemption": "redemption record",
     "record_alert_sent": "alert sent",
 }
-EXCHANGE_STEPS = {"submit": "post", "look_up": "look-up"}
+EXCHANGE_STEPS = {
+    "submit": "post",
+    "look_up": "look-up",
+    "look_up_many": "look-up",
+    "cancel": "cancel",
+}
 ACCOUNT_STEPS = {
     "open_orders": "account read",
     "trades": "account read",
@@ -72,7 +78,7 @@ class Probe:
         self.flow = flow
         self.target = target
         self.counts: Counter[str] = Counter()
-        self.variant = ""
+        self.mood = ""
         self._steps: list[str] = []
         self._terminate = terminate
 
@@ -99,7 +105,7 @@ class Probe:
         if not step:
             return False
         if step == "post" and moment not in ("before", "half sent"):
-            moment = f"{moment}, {self.variant}"
+            moment = f"{moment}, {self.mood}"
         point = f"{self.flow}: {step}: {moment}"
         self.counts[point] += 1
         target = self.target
@@ -156,7 +162,7 @@ class Watched:
         if step is None:
             return found
         probe = self._probe
-        if name in EXCHANGE_STEPS or name in ACCOUNT_STEPS or name in MARKET_STEPS:
+        if inspect.iscoroutinefunction(found):
 
             async def ask(*args: Any, **more: Any) -> Any:
                 with probe.step(step):

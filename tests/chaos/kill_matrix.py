@@ -17,9 +17,10 @@ from typing import Any
 
 from tests.chaos.bot_process import prepare_flows, run_here
 from tests.chaos.forms import FORMS
-from tests.chaos.lives import Tally, new_life
+from tests.chaos.installations import new_life
 from tests.chaos.model import PROMISES
 from tests.chaos.schedule import ALL_POINTS, Schedule
+from tests.chaos.tally import Tally
 from tests.compiled_statements import shared_statements
 
 _ROUNDS_IN_A_LIFE = 8

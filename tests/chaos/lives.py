@@ -1,38 +1,34 @@
 """One installation from its first order on: killed again and again, and checked every time.
 
-A life is a venue, a ledger and some rounds. A round is a quarter of an hour of four market series:
-their orders, their reconciling, their settlement. In each of these somebody is killed several
-times; each kill is followed by a new process that opens the same ledger and goes on. The books
-are compared after every kill, and to the last unit once nobody is killed any more.
+A life is a venue, a ledger and some rounds. A round is a quarter of an hour of eight market
+series: their orders, listening to them, their reconciling, their settlement. In each of these
+somebody is killed several times; each kill is followed by a new process that opens the same
+ledger and goes on. The books are compared after every kill, and to the last unit once nobody is
+killed any more.
 """
 
-import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from random import Random
+from types import MappingProxyType
 
-from polybot.adapters.polymarket.keccak import Address
-from polybot.adapters.polymarket.order_fields import SignatureType, TradingAccount
-from polybot.adapters.polymarket.signing import OrderSigner
 from polybot.domain.markets import MarketSeries, MarketWindow, Outcome
 from polybot.domain.signals import Direction
-from polybot.sandbox.exchange import refusals
-from polybot.sandbox.exchange.rules import VenueRules
 from polybot.sandbox.venue import SandboxVenue
 from tests.builders import build_limits
-from tests.chaos.bot_process import Desk, RunPlan, RunResult, run_in_child
+from tests.chaos.bot_process import RunResult, run_in_child
+from tests.chaos.live_bot import Desk, RunPlan
 from tests.chaos.model import Broken, always, read_rows, when_settled
+from tests.chaos.moods import Fault, false_refusal, faults_of, mood_of, slow_answer
 from tests.chaos.schedule import (
     BEFORE_THE_ORDER,
+    CANCEL,
     LEARNING,
+    LISTENING,
     PAYING,
     REDEEM,
+    RELAYER,
     ROUNDING,
     SHUTDOWN,
     TELLING,
@@ -41,70 +37,28 @@ from tests.chaos.schedule import (
     VERDICT,
     Schedule,
 )
-from tests.chaos.shared_time import SharedClock
-from tests.chaos.venue_process import RunningVenue, Wallet, running_venue
-from tests.ledgers import new_live_ledger
-from tests.order_cases import TEST_KEY, Secret
+from tests.chaos.tally import Tally
+from tests.chaos.venue_process import RunningVenue, Wallet
 
-START_S = 1_795_392_000
 SERIES = tuple(
     map(MarketSeries.parse, ("btc-15m", "eth-15m", "sol-15m", "xrp-15m", "xrp-5m", "eth-5m"))
 )
 # Nobody is killed in this one: it leaves something to settle in every round.
 QUIET_SERIES = (MarketSeries.parse("btc-5m"),)
+# These have a second window in a round.
+SHORT_SERIES = (MarketSeries.parse("xrp-5m"), MarketSeries.parse("eth-5m"))
 _HOLDING_SERIES = ("sol-5m",)
+_MISTAKEN_SERIES = "sol-5m"
 CASH_USDC = Decimal(1000)
-# One order of 5 USDC with its fee fits a window, seven fit the account: a second one never does.
+# One order of 5 USDC with its fee of at most 0.36 fits a window, nine fit the account with one
+# small bid beside them: a second one in a window, or a tenth, never does.
 LIMITS = build_limits(
     max_window_exposure_usdc=Decimal("5.40"),
-    max_exposure_usdc=Decimal("37.80"),
+    max_exposure_usdc=Decimal("48.50"),
     min_time_left_s=60,
     max_daily_loss_usdc=Decimal(10_000),
     max_trades_per_day=200,
 )
-_WALLET = Address("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC")
-_REFUSING: tuple[dict[str, object], ...] = (
-    {"kind": "error-before", "status": 400, "body": f'{{"error":"{refusals.FAK_KILLED}"}}'},
-    {"kind": "error-before", "status": 500},
-    {"kind": "html", "status": 502},
-)
-_SPOILING: tuple[dict[str, object], ...] = (
-    {"kind": "error-after", "status": 500},
-    {"kind": "html-after", "status": 502},
-    {"kind": "truncated", "at_byte": 30},
-)
-
-
-@dataclass
-class Tally:
-    """What came of many kills."""
-
-    kills: int = 0
-    runs: int = 0
-    rounds: int = 0
-    orders: int = 0
-    fills: int = 0
-    had: Counter[str] = field(default_factory=Counter)
-    """Kills around the order's request by whether the venue had the order afterwards."""
-    broken: Counter[str] = field(default_factory=Counter)
-    details: list[str] = field(default_factory=list)
-
-    def note(self, found: Sequence[Broken], where: str) -> None:
-        for one in found:
-            self.broken[one.promise] += 1
-            if len(self.details) < 40:
-                self.details.append(f"{where}: {one.promise}: {one.detail}")
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Return a folder, in memory where there is one: a kill loses nothing that was written."""
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None, prefix="chaos-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Life:
@@ -131,35 +85,38 @@ class Life:
             seed=seed, clock=desk.clock, v2_share=0.5, negative_risk_share=0.5
         )
         self._resolved: set[str] = set()
-        self._fates: list[dict[str, object]] = []
+        self._fates: list[Fault] = []
         self._deposits = 0
         self._trail: list[str] = []
+        # A wallet that is its own key needs no relayer.
+        has_relayer = wallet.signature_type != 0
+        self._redeeming = REDEEM if has_relayer else tuple(set(REDEEM) - set(RELAYER))
         self.run = run_in_child
 
     # A round ------------------------------------------------------------------------------------
     def play_round(self, *, kills: bool = True) -> None:
-        """Play one window of every series."""
+        """Play one window of every series, and a second one of two of them."""
         start_s = self.desk.clock.now_ms() // 1000 // 900 * 900 + 900
         self._trail = []
         self.tally.rounds += 1
-        windows = [MarketWindow(series=one, start_s=start_s) for one in (*SERIES, *QUIET_SERIES)]
-        due = windows[0].start
-        self._plan_fates(windows)
-        self._move_to(start_s + 3)
-        for window in windows[: len(SERIES)]:
-            direction = self._direction(window)
-            series = (str(window.series),)
+        first = _windows((*SERIES, *QUIET_SERIES), start_s)
+        second = _windows(SHORT_SERIES, start_s + 300)
+        self._plan_fates((*first, *second))
+        self._trade(start_s, first, SERIES if kills else ())
+        # Every other round hears of its fills as they happen, the others look for them.
+        is_listening = self.tally.rounds % 2 == 0
+        if is_listening:
             if kills:
-                self._kill_before_the_order(due, direction, series)
-                self._kill_around_the_order(due, direction, series)
-        self.venue.arm(self._fates)
-        self._go("trend", due, series=tuple(str(one) for one in (*SERIES, *QUIET_SERIES)))
-        self._move_to(start_s + 300)
+                self._kill_some("follow", LISTENING, 5)
+            self._go("follow", self._now())
+        self._trade(start_s + 300, second, SHORT_SERIES if kills else ())
+        self._move_to(start_s + 600)
         if kills:
-            self._kill_some("reconcile", LEARNING, 3)
+            self._kill_some("reconcile", LEARNING, 1 if is_listening else 4)
+            self._kill_some("reconcile", CANCEL, 1)
         self._go("settle", self._now())
         # For ten minutes an order that found nothing may still show fills; cash is not judged.
-        self._move_to(start_s + 960)
+        self._move_to(start_s + 600 + 660)
         if kills:
             self._kill_some("reconcile", ROUNDING, 1)
             self._kill_some("reconcile", VERDICT, 1)
@@ -167,7 +124,24 @@ class Life:
         self._check("after reconciling")
         if kills:
             self._kill_some("reconcile", TRANSFER, 1)
-        self._settle(start_s + 900 + 160, windows, kills=kills)
+        self._settle(start_s + 1_320, (*first, *second), kills=kills)
+
+    def _trade(
+        self, start_s: int, windows: Sequence[MarketWindow], killed: Sequence[MarketSeries]
+    ) -> None:
+        """Decide windows at their start: some series with kills, then all of them without."""
+        self._move_to(start_s + 3)
+        due = windows[0].start
+        for window in windows:
+            if window.series in killed:
+                direction, series = self._direction(window), (str(window.series),)
+                self._kill_before_the_order(due, direction, series)
+                self._kill_around_the_order(due, direction, series)
+        self.venue.arm(self._fates)
+        # One forecast an asset: of its first window here.
+        directions = {one.series.asset: self._direction(one) for one in reversed(windows)}
+        series = tuple(str(window.series) for window in windows)
+        self._go("trend", due, series=series, directions=directions)
 
     def _kill_before_the_order(
         self, due: datetime, direction: Direction, series: tuple[str, ...]
@@ -187,21 +161,11 @@ class Life:
         if target is None:
             return
         flow = "shutdown" if target.point in SHUTDOWN else "trend"
-        variant = "refused" if target.point.endswith("refused") else "accepted"
-        is_free = "post" not in target.point or target.point.endswith(("before", "half sent"))
-        if is_free and self.random.random() < 0.3:
-            variant = "refused"
-        fault: tuple[dict[str, object], ...] = ()
-        if flow == "shutdown":
-            # The signal comes first, on a machine that does much else as well.
-            fault, variant = ({"kind": "slow", "delay_ms": 200},), "accepted"
-        elif variant == "refused":
-            fault = (self.random.choice(_REFUSING),)
-        elif self.random.random() < 0.3:
-            fault = (self.random.choice(_SPOILING),)
-        self.venue.arm([*self._fates, *({**one, "route": "POST /order"} for one in fault)])
+        mood = mood_of(target.point, self.random)
+        faults = slow_answer() if flow == "shutdown" else faults_of(mood, self.random)
+        self.venue.arm([*self._fates, *faults])
         before = len(self.venue.books()["orders"])
-        was_killed = self._kill(RunPlan(flow, due, direction, variant, series, target))
+        was_killed = self._kill(RunPlan(flow, due, direction, mood, series, target))
         if was_killed and "post" in target.point:
             has_it = len(self.venue.books()["orders"]) > before
             self.tally.had[f"{target.point}|{'had' if has_it else 'had not'}"] += 1
@@ -214,7 +178,15 @@ class Life:
             if "transfer" in target.point:
                 self._deposits += 1
                 self.venue.transfer(self.wallet, 1 + self._deposits % 7)
+            if "cancel" in target.point:
+                self._make_a_mistake()
             self._kill(RunPlan(flow, self._now(), target=target))
+
+    def _make_a_mistake(self) -> None:
+        """Let an order rest that the record holds for refused."""
+        self.venue.arm([*self._fates, *false_refusal()])
+        self._go("mistake", _next_quarter(self._now_s(), 300), series=(_MISTAKEN_SERIES,))
+        self.venue.arm(self._fates)
 
     def _settle(self, at_s: int, windows: Sequence[MarketWindow], *, kills: bool) -> None:
         self._move_to(at_s)
@@ -225,7 +197,7 @@ class Life:
         if kills:
             self._kill_some("settle", PAYING, 2)
             for _ in range(3):
-                self._kill_some("settle", REDEEM, 1)
+                self._kill_some("settle", self._redeeming, 1)
                 # A redemption that was asked for is asked for again a minute later.
                 self._move_to(self._now_s() + 61)
             self._kill_some("settle", TELLING, 1)
@@ -263,9 +235,16 @@ class Life:
         self._move_to(self._now_s() + 2)
         return result.was_killed
 
-    def _go(self, flow: str, due: datetime, *, series: tuple[str, ...] = ()) -> RunResult:
-        directions = self._directions(due) if flow == "trend" else {}
-        result = self.run(self.desk, RunPlan(flow, due, series=series, directions=directions))
+    def _go(
+        self,
+        flow: str,
+        due: datetime,
+        *,
+        series: tuple[str, ...] = (),
+        directions: Mapping[str, Direction] = MappingProxyType({}),
+    ) -> RunResult:
+        plan = RunPlan(flow, due, series=series, directions=dict(directions))
+        result = self.run(self.desk, plan)
         self.tally.runs += 1
         self._trail.append(flow)
         if result.problem:
@@ -297,13 +276,6 @@ class Life:
                 self._fates.append({"kind": kind, "route": route, "count": 0})
         self.venue.arm(self._fates)
 
-    def _directions(self, due: datetime) -> dict[str, Direction]:
-        start_s = int(due.timestamp())
-        return {
-            str(one): self._direction(MarketWindow(series=one, start_s=start_s))
-            for one in (*SERIES, *QUIET_SERIES)
-        }
-
     def _direction(self, window: MarketWindow) -> Direction:
         """Return mostly what will win, so that there is much to redeem."""
         market = self._oracle.listing.by_slug(window.slug)
@@ -322,27 +294,9 @@ class Life:
         self.desk.clock.move_to(max(self.desk.clock.now_ms(), at_s * 1000))
 
 
-@contextmanager
-def new_life(seed: int, schedule: Schedule, tally: Tally) -> Iterator[Life]:
-    """Open a venue with habits of its own, and a new installation on it."""
-    random = Random(f"life {seed}")
-    clock = SharedClock((START_S + 900 * random.randrange(96)) * 1000)
-    signer = OrderSigner(Secret(TEST_KEY))
-    kind = random.choice(list(SignatureType))
-    funder = signer.address if kind is SignatureType.EOA else _WALLET
-    trading = TradingAccount(key_address=signer.address, funder=funder, signature_type=kind)
-    wallet = Wallet(signer.address.lower(), funder.lower(), int(kind), int(CASH_USDC * 10**6))
-    rules = VenueRules(
-        shows_terminal_orders=random.random() < 0.5,
-        fee_rounding=random.choice(("half-up", "down")),
-        answers_in_decimals=random.random() < 0.5,
-        fill_step=random.choice((1, 100)),
-    )
-    with scratch() as home:
-        at = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
-        new_live_ledger(home / "live.db", CASH_USDC, at=at).close()
-        with running_venue(
-            seed=seed, clock=clock, rules=rules, wallet=wallet, ledger=home / "live.db"
-        ) as venue:
-            desk = Desk(home, venue.url, clock, signer, trading, LIMITS)
-            yield Life(desk, venue, wallet, seed=seed, schedule=schedule, tally=tally)
+def _windows(series: Sequence[MarketSeries], start_s: int) -> tuple[MarketWindow, ...]:
+    return tuple(MarketWindow(series=one, start_s=start_s) for one in series)
+
+
+def _next_quarter(now_s: int, step_s: int) -> datetime:
+    return datetime.fromtimestamp(now_s // step_s * step_s + step_s, UTC)

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.chaos.crash_points import Target
+from tests.chaos.moods import MOODS, SILENT
 
 _THREE = ("before", "inside", "after")
 _ANSWERS = ("sent", "answered", "half read", "after")
+_SILENCE = ("sent", "after")
 
 
 def _points(flow: str, step: str, moments: Sequence[str] = _THREE) -> tuple[str, ...]:
@@ -26,8 +28,15 @@ BEFORE_THE_ORDER = (
 THE_ORDER = (
     *_points("trend", "intent"),
     *_points("trend", "post", ("before", "half sent")),
-    *_points("trend", "post", tuple(f"{moment}, accepted" for moment in _ANSWERS)),
-    *_points("trend", "post", tuple(f"{moment}, refused" for moment in _ANSWERS)),
+    *(
+        point
+        for mood in MOODS
+        for point in _points(
+            "trend",
+            "post",
+            tuple(f"{moment}, {mood}" for moment in (_SILENCE if mood == SILENT else _ANSWERS)),
+        )
+    ),
     *_points("trend", "order report"),
 )
 SHUTDOWN = (
@@ -40,6 +49,13 @@ LEARNING = (
     *_points("reconcile", "order report"),
     *_points("reconcile", "look-up"),
 )
+LISTENING = (
+    *_points("follow", "socket", ("before", "inside")),
+    *_points("follow", "event heard", ("before", "after")),
+    *_points("follow", "order report"),
+    *_points("follow", "verdict"),
+)
+CANCEL = _points("reconcile", "cancel")
 ROUNDING = _points("reconcile", "fee rounding")
 VERDICT = _points("reconcile", "verdict")
 TRANSFER = _points("reconcile", "transfer")
@@ -48,16 +64,20 @@ PAYING = (
     *_points("settle", "pay-out"),
 )
 TELLING = _points("settle", "alert sent")
+RELAYER = _points("settle", "relayer")
 REDEEM = (
     *_points("settle", "redemption request"),
     *_points("settle", "redeem"),
+    *RELAYER,
     *_points("settle", "redemption record"),
 )
 ALL_POINTS = (
     *BEFORE_THE_ORDER,
     *THE_ORDER,
     *SHUTDOWN,
+    *LISTENING,
     *LEARNING,
+    *CANCEL,
     *ROUNDING,
     *VERDICT,
     *TRANSFER,

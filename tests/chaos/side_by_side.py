@@ -20,8 +20,9 @@ from polybot.sandbox.exchange.rules import VenueRules
 from tests.builders import build_limits
 from tests.chaos.fault_cases import FaultCase, fault_case
 from tests.chaos.forms import FORMS
-from tests.chaos.lives import START_S, scratch
+from tests.chaos.installations import START_S
 from tests.chaos.policies import CommitAfterResponse, NaiveRetry, NotFoundMeansFailed, Ours, Policy
+from tests.chaos.scratch import scratch
 from tests.chaos.venue_in_process import CASH, Killed, VenueInProcess
 from tests.ledgers import new_live_ledger
 
