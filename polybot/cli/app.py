@@ -177,17 +177,36 @@ def doctor(
 
 @app.command(epilog="Example: polybot sandbox --port 8640 --seed 7 --speed 60")
 def sandbox(
+    *,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Loopback port; 0: the system chooses.")
     ] = 8640,
     seed: Annotated[int, typer.Option(help="What generated prices depend on.")] = 7,
     replay: Annotated[
-        Path | None, typer.Option(help="Folder with recorded candles and markets to play.")
+        list[Path] | None,
+        typer.Option(
+            help="Folder with recorded candles and markets to play; or recorded wallets and frames "
+            "of the stream (.jsonl, .json, .gz, or a folder of them). May be given twice."
+        ),
     ] = None,
     speed: Annotated[float, typer.Option(min=0.001, help="Virtual seconds a real second.")] = 1.0,
     stepped: Annotated[
         bool, typer.Option("--stepped", help="The clock moves only on POST /sandbox/clock.")
     ] = False,
+    leaders: Annotated[
+        int, typer.Option(min=0, max=1000, help="Seeded wallets that trade, to be followed.")
+    ] = 2,
+    leader_rate: Annotated[
+        float, typer.Option(min=0, max=6000, help="Transactions a minute of each leader.")
+    ] = 4.0,
+    noise: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1e6,
+            help="Messages about everybody else on the stream, a virtual second.",
+        ),
+    ] = 50.0,
 ) -> None:
     """Run a venue on this machine; it speaks the real protocols and moves no money.
 
@@ -196,7 +215,18 @@ def sandbox(
     """
     from polybot.cli.stack import run_sandbox
 
-    raise typer.Exit(run_sandbox(port=port, seed=seed, replay=replay, speed=speed, stepped=stepped))
+    raise typer.Exit(
+        run_sandbox(
+            port=port,
+            seed=seed,
+            replay=replay or [],
+            speed=speed,
+            stepped=stepped,
+            leaders=leaders,
+            leader_rate=leader_rate,
+            noise=noise,
+        )
+    )
 
 
 @app.command(epilog="Example: polybot demo --seed 7 --json")

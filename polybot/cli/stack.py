@@ -12,13 +12,23 @@ from polybot.cli.session import Session
 from polybot.errors import ConfigurationError
 
 
-def run_sandbox(*, port: int, seed: int, replay: Path | None, speed: float, stepped: bool) -> int:
+def run_sandbox(
+    *,
+    port: int,
+    seed: int,
+    replay: list[Path],
+    speed: float,
+    stepped: bool,
+    leaders: int,
+    leader_rate: float,
+    noise: float,
+) -> int:
     """Serve the sandbox until it is interrupted and return the exit code."""
     from polybot.sandbox.__main__ import main
 
     arguments = [f"--port={port}", f"--seed={seed}", f"--speed={speed}"]
-    if replay is not None:
-        arguments.append(f"--replay={replay}")
+    arguments += [f"--leaders={leaders}", f"--leader-rate={leader_rate}", f"--noise={noise}"]
+    arguments += [f"--replay={path}" for path in replay]
     if stepped:
         arguments.append("--stepped")
     return main(arguments)

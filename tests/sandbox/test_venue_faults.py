@@ -16,8 +16,10 @@ from polybot.sandbox.exchange.gateway import PrivateGateway, VenueRequest
 from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.fault_plan import (
     EVENT_FAULTS,
+    LEADER_FAULTS,
     MATCH_FAULTS,
     REQUEST_FAULTS,
+    STREAM_FAULTS,
     TRADE_FAULTS,
     VENUE_FAULTS,
     FaultKind,
@@ -76,6 +78,7 @@ def rig_with(*rules: PlannedFault, seed: int = 1) -> Rig:
 
 def test_every_kind_belongs_to_one_group() -> None:
     groups = REQUEST_FAULTS + VENUE_FAULTS + TRADE_FAULTS + MATCH_FAULTS + EVENT_FAULTS
+    groups += STREAM_FAULTS + LEADER_FAULTS
     assert sorted(groups) == sorted(get_args(FaultKind))
 
 

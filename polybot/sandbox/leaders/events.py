@@ -50,11 +50,13 @@ class WalletTrade:
     is_taker: bool
     is_bait: bool = False
     """Far from the book, on purpose."""
+    told_price: Decimal | None = None
+    """A recorded price, which need not be what size and money give [USDC/share]."""
 
     @property
     def price(self) -> Decimal:
         """[USDC/share]; an average of several fills is not on the tick grid."""
-        return self.usdc / self.size
+        return self.usdc / self.size if self.told_price is None else self.told_price
 
     @property
     def timestamp(self) -> int:

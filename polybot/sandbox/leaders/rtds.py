@@ -63,6 +63,7 @@ class RtdsRoutes:
         self._connections: list[_Connection] = []
         self._count = 0
         self._told = 0
+        self._recorded_ms = 0
         self._noises: dict[str, Noise] = {}
         self._pump = Pump(stage, self._turn, self._next_due_ms, look_s=_TICK_S)
         self.noise_sent = 0
@@ -185,6 +186,7 @@ class RtdsRoutes:
         if not self._connections:
             self._stage.advance()
             self._told = len(self._stage.notices)
+            self._recorded_ms = self._stage.venue.clock.now_ms()
 
     def _turn(self) -> None:
         """Offer what is new to every connection, and send what is due."""
@@ -196,9 +198,21 @@ class RtdsRoutes:
             if notice.kind == "made":
                 for connection in self._connections:
                     self._offer(connection, notice.entry)
+        self._offer_recorded(now_ms)
         mute_s = asyncio.get_running_loop().time() - _MUTE_AFTER_S
         for connection in self._connections:
             self._send(connection, now_ms, mute_s)
+
+    def _offer_recorded(self, now_ms: int) -> None:
+        """Offer recorded frames about other things to whoever listens at all."""
+        recording, after_ms = self._stage.recording, self._recorded_ms
+        self._recorded_ms = now_ms
+        if recording is None:
+            return
+        for at_ms, text in recording.frames_between(after_ms, now_ms):
+            for connection in self._connections:
+                if connection.subscriptions.active:
+                    connection.delivery.offer(wording.text_frame(text.encode()), at_ms)
 
     def _tell_recent(self, connection: _Connection, now_ms: int) -> None:
         """Offer what has happened but was not due yet when a client subscribed."""

@@ -41,6 +41,10 @@ class Recording(Protocol):
         """Return the events of ``(after_ms, until_ms]``, oldest first."""
         ...
 
+    def frames_between(self, after_ms: int, until_ms: int) -> Sequence[tuple[int, str]]:
+        """Return instants and texts of other frames of the stream in ``(after_ms, until_ms]``."""
+        ...
+
     @property
     def wallets(self) -> Sequence[str]:
         """Whose events they are."""
@@ -74,7 +78,7 @@ class LeaderStage:
         """Everything that ever happened, in order."""
         self.notices: list[Notice] = []
         """Everything there was to tell, in order."""
-        self._recording = recording
+        self.recording = recording
         self._leaders = {one.address for one in self.wallets if one.is_leader}
         if recording is not None:
             self._leaders.update(recording.wallets)
@@ -175,8 +179,8 @@ class LeaderStage:
 
     def _play(self, due: Sequence[Planned], now_ms: int) -> None:
         recorded: Sequence[WalletEvent] = ()
-        if self._recording is not None:
-            recorded = self._recording.between(self._played_ms, now_ms)
+        if self.recording is not None:
+            recorded = self.recording.between(self._played_ms, now_ms)
         groups: dict[str, list[WalletEvent]] = {}
         for event in recorded:
             groups.setdefault(event.transaction_hash, []).append(event)
