@@ -236,7 +236,9 @@ def most_rounding(*, fill_count: int, taker_fill_count: int) -> int:
 
 def raise_high_water(account: AccountBooks) -> AccountBooks:
     """Remember the equity where it is the highest so far."""
-    return replace(account, high_water=max(account.high_water, account.equity))
+    if account.equity <= account.high_water:
+        return account
+    return replace(account, high_water=account.equity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,9 +94,10 @@ def to_micro(value: Decimal) -> int:
         ValueError: The value is not on that grid; nothing is ever rounded on the way to a record.
     """
     scaled = value.scaleb(6)
-    if scaled != scaled.to_integral_value():
+    count = int(scaled)
+    if count != scaled:
         raise ValueError(f"{value} is finer than 10⁻⁶")
-    return int(scaled)
+    return count
 
 
 def from_micro(count: int) -> Decimal:

@@ -16,7 +16,12 @@ from polybot.adapters.polymarket.answers import RefusalCause
 from polybot.adapters.polymarket.auth import ApiCredentials
 from polybot.adapters.polymarket.clob_client import ClobClient, NoAnswer, NotSent, RawAnswer
 from polybot.adapters.polymarket.look_ups import OrderLookUps
-from polybot.adapters.polymarket.order_fields import TradingAccount, fields_of, new_salt
+from polybot.adapters.polymarket.order_fields import (
+    OrderFields,
+    TradingAccount,
+    fields_of,
+    new_salt,
+)
 from polybot.adapters.polymarket.order_wire import (
     OtherOrder,
     Placed,
@@ -75,6 +80,7 @@ class PolymarketExchange:
         self._clock = clock
         self._memory = memory
         self._venue = PolymarketAccount(client, account)
+        self._last_fields: OrderFields | None = None
         self._looks = OrderLookUps(
             self._venue, market_data, clock=clock, memory=memory, patience=patience or Patience()
         )
@@ -99,6 +105,7 @@ class PolymarketExchange:
             salt=new_salt(),
             timestamp_ms=int(created_at.timestamp() * 1000),
         )
+        self._last_fields = fields
         return PreparedOrder(
             order_id=order_id_of(fields),
             order=approved.order,
@@ -112,7 +119,9 @@ class PolymarketExchange:
         An order that did not leave is ``Rejected`` with a reason that begins ``not sent``.
         """
         try:
-            signed = self._signer.rebuild(prepared.wire, order_id=prepared.order_id)
+            signed = self._signer.rebuild(
+                prepared.wire, order_id=prepared.order_id, fields=self._last_fields
+            )
             credentials = await self._client.credentials()
             now = await self._clock.now()
             objection = self._objection(signed, now) or self._memory.claim_canary(

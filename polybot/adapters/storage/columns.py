@@ -91,6 +91,8 @@ def decimal_of(text: str | None) -> Decimal | None:
 
 def clean_text(text: str) -> str:
     """Return text that every database can store."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 

@@ -138,18 +138,17 @@ def load_decision(transaction: Transaction, key: str) -> Decision | None:
 
 def replace_pending(transaction: Transaction, decision: Decision) -> bool:
     """Replace a PENDING decision; ``False`` where none is pending under the key."""
-    values = {**_columns_of(decision), "of_key": decision.key}
+    values = _changing_columns(decision)
+    values["of_key"] = decision.key
     return transaction.change(_REPLACE_PENDING, values) == 1
 
 
 def place_decision(transaction: Transaction, decision: Decision, order_id: OrderId) -> bool:
     """Finish a PENDING decision as PLACED with its order."""
-    values = {
-        **_columns_of(decision),
-        "of_key": decision.key,
-        "verdict": Verdict.PLACED.value,
-        "order_id": order_id,
-    }
+    values = _changing_columns(decision)
+    values["of_key"] = decision.key
+    values["verdict"] = Verdict.PLACED.value
+    values["order_id"] = order_id
     return transaction.change(_REPLACE_PENDING, values) == 1
 
 
@@ -192,12 +191,17 @@ def _insert_market(
 
 
 def _columns_of(decision: Decision) -> dict[str, Any]:
-    book = decision.book
     return {
         "key": decision.key,
         "strategy": decision.strategy,
         "slug": decision.window.slug,
         "window_start_s": decision.window.start_s,
+        **_changing_columns(decision),
+    }
+
+
+def _changing_columns(decision: Decision) -> dict[str, Any]:
+    return {
         "verdict": decision.verdict.value,
         "reason": clean_text(decision.reason),
         "decided_at": micros_at(decision.decided_at),
@@ -209,17 +213,19 @@ def _columns_of(decision: Decision) -> dict[str, Any]:
         "order_id": decision.order_id,
         "indicators": json_text(decision.indicators),
         "checks": json_text([[c.name, c.passed, c.detail] for c in decision.checks]),
-        "book": json_text(
-            None
-            if book is None
-            else {
-                "best_bid": decimal_text(book.best_bid),
-                "best_ask": decimal_text(book.best_ask),
-                "spread": decimal_text(book.spread),
-                "ask_depth_usdc": decimal_text(book.ask_depth_usdc),
-            }
-        ),
+        "book": json_text(_summary_of(decision.book)),
         "price_to_beat": decimal_text(decision.price_to_beat),
+    }
+
+
+def _summary_of(book: BookSummary | None) -> dict[str, str | None] | None:
+    if book is None:
+        return None
+    return {
+        "best_bid": decimal_text(book.best_bid),
+        "best_ask": decimal_text(book.best_ask),
+        "spread": decimal_text(book.spread),
+        "ask_depth_usdc": decimal_text(book.ask_depth_usdc),
     }
 
 

@@ -22,12 +22,14 @@ from polybot.adapters.storage.tables import (
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.markets import ConditionId, Outcome
 from polybot.domain.modes import TradingState
+from polybot.domain.money import ZERO_SHARES, Shares
 from polybot.domain.orders import OrderStatus, Side
 
 TOTALS: Final = (
     "cash", "reserved", "position_cost", "position_value", "realised", "fees", "deposits",
     "high_water",
 )  # fmt: skip
+_NOTHING: Final = dict.fromkeys(Outcome, ZERO_SHARES)
 COUNTERS: Final = ("opening_equity", "trade_count", "realised", "fees")
 
 IS_OPEN: Final = is_one_of(
@@ -105,18 +107,18 @@ def exposure_of(transaction: Transaction, condition_id: str) -> MarketExposure:
     """Return what is at risk in one market: its positions and its open orders."""
     key = {"condition_id": condition_id}
     cost, reserved = 0, 0
-    held: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+    held, selling = _NOTHING.copy(), _NOTHING.copy()
     for outcome, size, token_cost in transaction.rows(_POSITIONS_IN, key):
-        held[Outcome(outcome)] = max(size, 0)
+        held[Outcome(outcome)] = shares_of(max(size, 0))
         cost += token_cost
-    selling: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
     for side, outcome, held_back, size, filled_size in transaction.rows(_OPEN_ORDERS_IN, key):
         reserved += held_back
         if side == Side.SELL:
-            selling[Outcome(outcome)] += max(size - filled_size, 0)
+            unfilled = shares_of(max(size - filled_size, 0))
+            selling[Outcome(outcome)] = Shares(selling[Outcome(outcome)] + unfilled)
     return MarketExposure(
         reserved_usdc=usdc_of(reserved),
         position_cost_usdc=usdc_of(cost),
-        held={outcome: shares_of(size) for outcome, size in held.items()},
-        selling={outcome: shares_of(size) for outcome, size in selling.items()},
+        held=held,
+        selling=selling,
     )
