@@ -9,7 +9,7 @@ import gzip
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,7 +33,6 @@ from tests.leader_venue import LeaderVenue, leader_venue
 from tests.scripted_server import Answer, body
 
 GOOD = frame(stream_row(4711))
-# In this order; a frame's reason is the one of the first thing that is wrong with it.
 HOSTILE_TEXTS = (
     "\u202eevil",
     "zero\u200bwidth",
@@ -153,13 +152,20 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+def transport_of(venue: LeaderVenue) -> asyncio.Transport:
+    """Return the first stream connection's transport, to write raw bytes to."""
+    request = venue.sockets[0]._req
+    assert request is not None
+    assert isinstance(request.transport, asyncio.Transport)
+    return request.transport
+
+
 async def test_million_small_frames_are_shed_and_the_followed_trade_is_told() -> None:
     """Row 3: nothing is queued, so nothing grows; unread noise is counted."""
     count = 1_000_000
     async with leader_venue() as venue, listening(venue, data=False) as ear:
         before = resident_bytes()
-        transport = venue.sockets[0]._req.transport  # type: ignore[union-attr]
-        assert transport is not None
+        transport = transport_of(venue)
         for _ in range(count // 1000):
             transport.write(raw(1, b"{}") * 1000)
             await ear.looked(lambda: transport.get_write_buffer_size() < 1 << 16)
@@ -167,7 +173,9 @@ async def test_million_small_frames_are_shed_and_the_followed_trade_is_told() ->
         grown = resident_bytes() - before
         health = ear.health("stream-1")
     assert health.shed > 0
-    assert health.shed + health.rejected["other-topic"] == count
+    # A PONG may go unread among the rest.
+    pongs = venue.signals.counts["ping"]
+    assert 0 <= health.shed + health.rejected["other-topic"] - count <= pongs
     assert health.reconnects == 0
     assert grown < 32 << 20
 
@@ -175,8 +183,7 @@ async def test_million_small_frames_are_shed_and_the_followed_trade_is_told() ->
 async def test_followed_trades_inside_a_flood_are_never_shed() -> None:
     """Row 3: one in a thousand frames, in unusual spellings too."""
     async with leader_venue() as venue, listening(venue, data=False) as ear:
-        transport = venue.sockets[0]._req.transport  # type: ignore[union-attr]
-        assert transport is not None
+        transport = transport_of(venue)
         for number in range(1, 201):
             good = frame(stream_row(number))
             if number % 3 == 0:
@@ -206,23 +213,17 @@ async def test_frame_of_deep_or_endless_lists_is_refused_at_once() -> None:
         for data in (million, keys[: (1 << 20) - 10], b"[" * (LONGEST_FRAME - 1), b'{"a":' * 9999):
             await venue.send(data)
         await still_tells(venue, ear)
-        assert (
-            ear.health("stream-1").rejected
-            == {
-                "frame-too-long": 2,
-                "frame-malformed": 1,
-                "other-topic": 0,
-                "frame-not-json": 1,
-            }
-            or sum(ear.health("stream-1").rejected.values()) == 4
-        )
+        assert ear.health("stream-1").rejected == {
+            "frame-too-long": 2,
+            "frame-malformed": 1,
+            "frame-not-json": 1,
+        }
 
 
 async def test_same_frame_ten_thousand_times_is_one_trade() -> None:
     """Row 17."""
     async with leader_venue() as venue, listening(venue, data=False) as ear:
-        transport = venue.sockets[0]._req.transport  # type: ignore[union-attr]
-        assert transport is not None
+        transport = transport_of(venue)
         transport.write(raw(1, GOOD) * 10_000)
         await ear.looked(lambda: ear.health("stream-1").followed == 10_000)
     assert len(ear.told) == 1
@@ -340,7 +341,7 @@ def bomb() -> bytes:
     return gzip.compress(b" " * (64 << 20))
 
 
-REFUSED: dict[str, tuple[Callable[[], Awaitable[Answer]] | Answer, str]] = {
+REFUSED: dict[str, tuple[Answer, str]] = {
     "gzip bomb": (body(bomb(), headers={"Content-Encoding": "gzip"}), "answer-too-large"),
     "unknown encoding": (body(b"x", headers={"Content-Encoding": "br"}), "answer-encoding"),
     "longer than a page may be": (body(b" " * ((1 << 20) + 1)), "answer-too-large"),
@@ -357,7 +358,7 @@ async def test_answer_that_breaks_the_rules_is_counted_and_asked_for_again(name:
     """Rows 1, 2 and 22."""
     answer, reason = REFUSED[name]
     async with leader_venue() as venue:
-        venue.answers["trades"] = [answer]  # type: ignore[list-item]
+        venue.answers["trades"] = [answer]
         venue.trades.append(api_row(4711))
         async with listening(venue, stream=False, every_s=0.01) as ear:
             await ear.rejected("data-api", reason)
