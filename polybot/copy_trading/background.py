@@ -14,7 +14,9 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 30.0
-# A part that ran for so long had recovered: its next failure is a first one.
+# A part that has run for so long works again …
+WORKS_AFTER_S: Final = 1.0
+# … and after so long its next failure is a first one.
 RECOVERED_AFTER_S: Final = 60.0
 LONGEST_PROBLEM: Final = 300
 
@@ -72,6 +74,7 @@ async def keep_running(part: str, work: Callable[[], Awaitable[None]], troubles:
     pause_s = FIRST_PAUSE_S
     while True:
         began = clock()
+        works = asyncio.get_running_loop().call_later(WORKS_AFTER_S, troubles.clear, part)
         try:
             await work()
             problem: object = "ended by itself"
@@ -79,6 +82,8 @@ async def keep_running(part: str, work: Callable[[], Awaitable[None]], troubles:
         # again.
         except Exception as error:
             problem = error if str(error) else type(error).__name__
+        finally:
+            works.cancel()
         if clock() - began > RECOVERED_AFTER_S:
             pause_s = FIRST_PAUSE_S
         troubles.note(part, problem)

@@ -52,6 +52,7 @@ class MarketCatalog:
         self._by_token: dict[OutcomeTokenId, Market] = {}
         self._due: dict[MarketWindow, float] = {}
         self._asked: dict[MarketWindow, None] = {}
+        self._failing: dict[MarketWindow, Exception] = {}
 
     def __len__(self) -> int:
         """Return how many markets are known."""
@@ -102,6 +103,7 @@ class MarketCatalog:
         found = await asyncio.gather(*(fetch(window) for window in due))
         if changed or any(found):
             self._on_change(tuple(self._by_token))
+        self._show_troubles(wanted)
 
     async def run(self) -> None:
         """Keep the catalog until cancelled."""
@@ -126,11 +128,9 @@ class MarketCatalog:
             market = await self._market_data.find_market(window)
         except (TransientError, DataError) as problem:
             self._due[window] = clock() + RETRY_S
-            # The next window may just not be listed yet.
-            if window.start <= self._clock.instant():
-                self._troubles.note("catalog", problem)
+            self._failing[window] = problem
             return False
-        self._troubles.clear("catalog")
+        self._failing.pop(window, None)
         self._due[window] = clock() + REFRESH_S
         is_new = window not in self._markets
         self._markets[window] = market
@@ -144,3 +144,13 @@ class MarketCatalog:
             for token_id in self._markets.pop(window).token_ids.values():
                 self._by_token.pop(token_id, None)
         return bool(ended)
+
+    def _show_troubles(self, wanted: Iterable[MarketWindow]) -> None:
+        self._failing = {one: self._failing[one] for one in wanted if one in self._failing}
+        now = self._clock.instant()
+        # The next window may just not be listed yet.
+        running = [error for window, error in self._failing.items() if window.start <= now]
+        if running:
+            self._troubles.note("catalog", running[0])
+        else:
+            self._troubles.clear("catalog")
