@@ -29,10 +29,10 @@ up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 test: setup  ## Run all tests, on two cores
 	@$(MAKE) --no-print-directory --output-sync=line -j2 test-stack test-parts
 
-test-stack: setup  # What needs a real Prefect server
-	$(BIN)/python -m pytest tests/e2e tests/flows $(ARGS)
+test-stack: setup  # What needs a real Prefect server, and the short form of the chaos
+	CHAOS_FORM=short $(BIN)/python -m pytest tests/e2e tests/flows tests/chaos tests/simulation $(ARGS)
 
-test-parts: setup  # Everything else, but for what `make chaos` runs
+test-parts: setup  # Everything else
 	$(BIN)/python -m pytest tests/contract tests/deployments tests/sandbox tests/unit $(ARGS)
 
 coverage: setup  ## Show that the money paths are covered, branch by branch
@@ -41,7 +41,7 @@ coverage: setup  ## Show that the money paths are covered, branch by branch
 	  tests/unit/test_accounting.py tests/unit/test_execution.py tests/unit/test_matching.py \
 	  tests/unit/test_paper.py tests/unit/test_risk.py tests/contract/test_exchange.py
 
-chaos: setup  ## Kill, break and race the bot, and print the counts; CHAOS_FORM=short, ci (default) or long
+chaos: setup  ## Kill, break and race the bot; CHAOS_FORM=short, ci or long, CHAOS_MINUTES=n a part
 	CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m pytest tests/chaos $(if $(filter short,$(CHAOS_FORM)),tests/simulation) $(ARGS)
 	$(if $(filter short,$(CHAOS_FORM)),,CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m tests.simulation)
 

@@ -19,6 +19,7 @@ def test_no_kill_duplicates_or_loses_anything(capsys: pytest.CaptureFixture[str]
     """Real SIGKILLs before, inside and after every transaction and every request."""
     form = chosen_form()
     done = subprocess.run(
+        # In a process of its own: everything forked from it inherits what it has imported.
         [sys.executable, "-m", "tests.chaos.kill_matrix", "--form", form.name, "--json"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -30,6 +31,8 @@ def test_no_kill_duplicates_or_loses_anything(capsys: pytest.CaptureFixture[str]
     with capsys.disabled():
         sys.stdout.write(f"\n{found['table' if form.per_point else 'summary']}\n")
     assert {one: found["broken"].get(one, 0) for one in PROMISES} == dict.fromkeys(PROMISES, 0)
+    if form.is_slice:
+        return
     assert found["kills"] >= form.kills
     rarely = {
         point: found["hits"].get(point, 0)

@@ -1,11 +1,13 @@
 """Run the simulation in one of its forms, print what it counted, fail where anything was broken.
 
 ``python -m tests.simulation ci`` is 300 hours and 2,000 schedules; ``long`` is 10,000 hours. Where
-no form is named, ``CHAOS_FORM`` names it.
+no form is named, ``CHAOS_FORM`` names it. ``CHAOS_MINUTES`` ends each part after so long, and the
+seed to go on with (``--first``) is printed.
 """
 
 import argparse
 import gc
+import math
 import multiprocessing
 import os
 import sys
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.chaos.forms import chosen_seconds, chosen_seed
 from tests.simulation.bites import Bite, bite
 from tests.simulation.own_faults import OWN_FAULTS
 from tests.simulation.plan import ALL_KINDS
@@ -23,6 +26,8 @@ from tests.simulation.races import Raced, race
 
 # The hours of a form are played twice where their number is a multiple of this.
 _AGAIN_EVERY: Final = 25
+# Seeds between two looks at the clock, where it is the clock that ends a part.
+_BATCH: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("form", choices=FORMS, nargs="?")
     parser.add_argument("--hours", type=int)
     parser.add_argument("--schedules", type=int)
-    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--first", type=int, default=chosen_seed() - 1, help="first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-bites", action="store_true")
     chosen = parser.parse_args(argv)
@@ -75,7 +80,7 @@ def _hours(pool: Any, seeds: range, form: Form) -> bool:
     broken: list[str] = []
     digests: dict[int, str] = {}
     steps = 0
-    for found in _spread(pool, play, seeds):
+    for found in _spread(pool, play, seeds, until=_deadline()):
         assert isinstance(found, Outcomes)
         fired.update(found.fired)
         checks.update(found.checks)
@@ -84,15 +89,17 @@ def _hours(pool: Any, seeds: range, form: Form) -> bool:
         digests[found.seed] = found.digest
         if found.broken:
             broken.append(f"seed {found.seed}: {found.broken}")
-    again = [seed for seed in seeds if seed % _AGAIN_EVERY == 0]
+    again = [seed for seed in digests if seed % _AGAIN_EVERY == 0]
     differing = [one.seed for one in _spread(pool, play, again) if one.digest != digests[one.seed]]
-    _say(f"{len(seeds)} simulated hours in {time.monotonic() - began:.0f} s, {steps} ledger steps")
+    took = time.monotonic() - began
+    _say(f"{len(digests)} simulated hours in {took:.0f} s, {steps} ledger steps")
+    _say_where(seeds, len(digests))
     _say("checks:  " + _listed(checks))
     _say("counts:  " + _listed(counts))
     _say("faults:  " + _listed({kind: fired[kind] for kind in ALL_KINDS}))
     _say(f"played twice: {len(again)}, with another ledger: {len(differing)} {differing or ''}")
     never = [kind for kind in ALL_KINDS if not fired[kind]]
-    if never and form.needs_all_kinds and len(seeds) >= 100:
+    if never and form.needs_all_kinds and len(digests) >= 100:
         broken.append(f"these faults never fired: {', '.join(never)}")
     return _verdict("violations", [*broken, *(f"seed {one} differs" for one in differing)])
 
@@ -103,7 +110,7 @@ def _races(pool: Any, seeds: range) -> bool:
     orders: Counter[str] = Counter()
     broken: list[str] = []
     switches = 0
-    for found in _spread(pool, race, seeds):
+    for found in _spread(pool, race, seeds, until=_deadline()):
         assert isinstance(found, Raced)
         by_scenario[found.scenario] += 1
         orders[found.scenario] += found.orders
@@ -111,7 +118,9 @@ def _races(pool: Any, seeds: range) -> bool:
         if found.broken:
             broken.append(f"schedule {found.seed}, {found.scenario}: {found.broken}")
     took = time.monotonic() - began
-    _say(f"{len(seeds)} race schedules in {took:.0f} s, {switches} changes of turn")
+    count = sum(by_scenario.values())
+    _say(f"{count} race schedules in {took:.0f} s, {switches} changes of turn")
+    _say_where(seeds, count)
     for name, count in by_scenario.items():
         _say(f"  {name}: {count} schedules, {orders[name]} orders")
     return _verdict("limits passed or decisions doubled", broken)
@@ -132,8 +141,32 @@ def _bites(pool: Any) -> bool:
     return _verdict("own faults missed", missed)
 
 
-def _spread(pool: Any, run: Callable[[int], Any], seeds: Iterable[int]) -> Iterator[Any]:
-    yield from pool.imap_unordered(run, seeds, chunksize=1)
+def _spread(
+    pool: Any, run: Callable[[int], Any], seeds: Iterable[int], *, until: float = math.inf
+) -> Iterator[Any]:
+    """Yield what each seed came to; a batch that would begin after ``until`` is left out."""
+    for batch in _batches(seeds, _BATCH if until < math.inf else None):
+        if time.monotonic() > until:
+            return
+        yield from pool.imap_unordered(run, batch, chunksize=1)
+
+
+def _batches(seeds: Iterable[int], size: int | None) -> Iterator[list[int]]:
+    left = list(seeds)
+    step = size or max(len(left), 1)
+    for start in range(0, len(left), step):
+        yield left[start : start + step]
+
+
+def _deadline() -> float:
+    seconds = chosen_seconds()
+    return math.inf if seconds is None else time.monotonic() + seconds
+
+
+def _say_where(seeds: range, count: int) -> None:
+    reached = seeds.start + count
+    rest = "" if count == len(seeds) else f", a slice of {len(seeds)}; go on with --first {reached}"
+    _say(f"  seeds {seeds.start} to {reached - 1}{rest}")
 
 
 def _verdict(what: str, problems: list[str]) -> bool:
