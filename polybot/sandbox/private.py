@@ -36,6 +36,7 @@ class _BalanceRequest(msgspec.Struct, forbid_unknown_fields=True):
     funder: str
     change_usdc: Decimal = Decimal(0)
     allowances: dict[str, int] = {}
+    unapproved: list[str] | None = None
 
 
 class PrivateRoutes:
@@ -106,6 +107,8 @@ class PrivateRoutes:
         except (msgspec.DecodeError, ValueError) as error:
             return json_answer({"error": str(error)}, 400)
         account.allowances.update(wanted.allowances)
+        if wanted.unapproved is not None:
+            account.unapproved = set(wanted.unapproved)
         return json_answer(self._row(account))
 
     def _row(self, account: Account) -> dict[str, object]:

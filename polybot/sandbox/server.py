@@ -28,6 +28,7 @@ from polybot.sandbox.faults import FaultBox, FaultMiddleware
 from polybot.sandbox.injector import FaultInjector
 from polybot.sandbox.leaders.routes import LeaderRoutes
 from polybot.sandbox.leaders.stage import LeaderStage
+from polybot.sandbox.own_wallets import OwnWalletRoutes
 from polybot.sandbox.planned_faults import PlannedFaultMiddleware
 from polybot.sandbox.private import PrivateRoutes
 from polybot.sandbox.public import PublicRoutes
@@ -70,7 +71,10 @@ def create_app(
     sockets = SocketRoutes(gateway, injector)
     public = PublicRoutes(venue)
     leaders = LeaderRoutes(stage or LeaderStage(venue), injector.plan, public.trades)
+    told = {route.path: route.endpoint for route in leaders.routes()}
+    own = OwnWalletRoutes(gateway.exchange, told["/v2/positions"])
     routes = [
+        *own.routes(),
         # Before the public ones: trades of a wallet have the same path as those of a market.
         *leaders.routes(),
         *public.routes(),

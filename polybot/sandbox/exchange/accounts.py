@@ -31,6 +31,8 @@ class Account:
         default_factory=lambda: {domain.contract: UNLIMITED for domain in EXCHANGES}
     )
     """What each exchange contract may move of the account's pUSD."""
+    unapproved: set[str] = field(default_factory=set)
+    """Contracts that may not move the account's outcome tokens; trading there needs it to sell."""
     session_keys: set[str] = field(default_factory=set)
     """Other keys that may trade for a deposit wallet, and do nothing else."""
     is_house: bool = False

@@ -154,6 +154,8 @@ class RtdsRoutes:
                 text = await socket.receive_text()
                 if text == "PING":
                     connection.pinged_s = asyncio.get_running_loop().time()
+                    # Whoever hears the answer has heard everything that was due before.
+                    self._turn()
                     await socket.send_text("PONG")
                 elif text.strip():
                     await self._change(socket, connection, text)

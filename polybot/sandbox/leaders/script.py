@@ -276,7 +276,7 @@ def _plan_foreign(seed: int, wallet: Wallet, hour: int) -> tuple[Planned, ...]:
                 foreign=market,
             )
         )
-    if habits.rate and rng.random() < habits.makes / 2:
+    if habits.rate and habits.makes:
         planned.append(
             PlannedConversion(
                 at_ms=hour * _HOUR_S * 1000 + rng.randrange(_HOUR_S * 1000),
