@@ -177,8 +177,7 @@ class LeaderMerge:
         group = self._groups.get(name)
         if group is None:
             group = self._groups[name] = FillGroup(touched_at=at)
-            if len(self._groups) > self._max_groups:
-                self.prune(at)
+            self.prune(at)
         else:
             group.touched_at = max(group.touched_at, at)
             self._groups.move_to_end(name)
