@@ -28,9 +28,10 @@ SILENCE = timedelta(seconds=90)
 async def keep_copying(client: "PrefectClient") -> None:
     """Create or update the automations and submit a run; one run at a time is let through."""
     deployment = await client.read_deployment_by_name(COPY_DEPLOYMENT)
+    # The run first: nobody copies until it is there.
+    await submit_run(client, deployment.id)
     for wanted in automations(deployment.id):
         await _ensure(client, wanted)
-    await submit_run(client, deployment.id)
 
 
 async def submit_run(client: "PrefectClient", deployment_id: UUID) -> UUID:

@@ -15,7 +15,7 @@ from prefect.runtime import flow_run as current_run
 from prefect.states import Cancelled, Completed, Crashed
 
 from flows.run import Run, access_for_orders, label_run, open_run
-from flows.watch import Ending, RunWatch, newest_cancel, watch_run
+from flows.watch import Ending, RunWatch, newest_cancel, tell_missing_event, watch_run
 from polybot.bootstrap_copying import Copier, open_copier
 from polybot.copy_trading.card import broken_card, copying_card, paused_card
 from polybot.copy_trading.parts import LEASE_NAME
@@ -74,15 +74,15 @@ async def _supervise(run: Run, client: PrefectClient, start: Start, *, live: boo
     if run.bot.mode is Mode.LIVE and not live:
         return Completed(name="NotLive", message="the parameter `live` is false")
     ledger = copy_ledger(run.bot.ledger)
-    await _note_start(run, ledger, client, start)
+    mine = await client.read_flow_run(UUID(current_run.id))
+    await tell_missing_event(client, mine)
+    await _note_start(run, ledger, client, start, mine)
     if not is_wanted(ledger):
         return Completed(name="NotWanted", message=_why_not(ledger))
     await label_run(run, name=f"{_NAMED}{run.due:%Y-%m-%dT%H:%M:%S}Z")
     settings = run.bot.settings.copying
     page = CopyPage(client, every_s=settings.report_every_s)
-    async with watch_run(
-        client, UUID(current_run.id), hand_over_s=settings.hand_over_h * 3600
-    ) as watch:
+    async with watch_run(client, mine.id, hand_over_s=settings.hand_over_h * 3600) as watch:
         await _keep_copying(run, ledger, watch, page, live=live)
         return await _end(run, ledger, watch, client)
 
@@ -113,14 +113,13 @@ async def _keep_copying(
 
 async def _copy(copier: Copier, watch: RunWatch, page: CopyPage) -> CopyStatus:
     """Run the loop to its end, and show it while it runs."""
-    every_s = copier.bot.settings.copying.report_every_s
     looping = asyncio.create_task(copier.loop.run(watch.stop))
     stopping = asyncio.create_task(watch.stop.wait())
     try:
         while not (looping.done() or stopping.done()):
             await page.show(copying_card(copier.loop.status(), mode=copier.bot.mode))
             await asyncio.wait(
-                {looping, stopping}, timeout=every_s, return_when=asyncio.FIRST_COMPLETED
+                {looping, stopping}, timeout=page.every_s, return_when=asyncio.FIRST_COMPLETED
             )
         await asyncio.wait({looping}, timeout=_STOP_WITHIN_S)
     finally:
@@ -131,10 +130,11 @@ async def _copy(copier: Copier, watch: RunWatch, page: CopyPage) -> CopyStatus:
     return copier.loop.status() if looping.cancelled() else looping.result()
 
 
-async def _note_start(run: Run, ledger: CopyLedger, client: PrefectClient, start: Start) -> None:
+async def _note_start(
+    run: Run, ledger: CopyLedger, client: PrefectClient, start: Start, mine: FlowRun
+) -> None:
     """Bring the wish in the ledger up to date with what a person did in Prefect."""
     now = await run.bot.clock.now()
-    mine = await client.read_flow_run(UUID(current_run.id))
     if start == "by hand" and not mine.auto_scheduled:
         start_copying(ledger, by="prefect", reason=f"run {run.name} was started by hand", at=now)
         return

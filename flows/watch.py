@@ -24,8 +24,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events import emit_event
 
 log = structlog.get_logger(__name__)
 
@@ -171,3 +172,22 @@ async def newest_cancel(
         limit=1,
     )
     return next((run.end_time for run in runs), None)
+
+
+async def tell_missing_event(client: PrefectClient, run: FlowRun) -> None:
+    """Tell the server of a run's first state, where its scheduler did not.
+
+    Events of a young run say which one they follow, and wait up to 15 minutes for that one. The
+    scheduler never tells of the runs it creates, so the crash of a run that was scheduled minutes
+    before (just after a deployment) would start nothing until then (Prefect 3.8.8 and 3.9.1).
+    """
+    if not run.auto_scheduled:
+        return
+    states = await client.read_flow_run_states(run.id)
+    first = min(states, key=lambda state: state.timestamp)
+    emit_event(
+        f"prefect.flow-run.{first.name}",
+        resource={"prefect.resource.id": f"prefect.flow-run.{run.id}"},
+        occurred=first.timestamp,
+        id=first.id,
+    )

@@ -32,14 +32,14 @@ class CopyPage:
     def __init__(self, client: "PrefectClient", *, every_s: float) -> None:
         """Write through an open client, at most once in ``every_s`` [s]."""
         self._client = client
-        self._every_s = every_s
+        self.every_s = every_s
         self._id: UUID | None = None
         self._shown = ""
         self._shown_at = float("-inf")
 
     async def show(self, markdown: str) -> None:
         """Replace the page, unless it says so already or was replaced a moment ago."""
-        if time.monotonic() - self._shown_at >= self._every_s:
+        if time.monotonic() - self._shown_at >= self.every_s:
             await self.show_now(markdown)
 
     async def show_now(self, markdown: str) -> None:
