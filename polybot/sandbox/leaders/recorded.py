@@ -6,6 +6,7 @@ a window stays one, and a trade of a window that this venue lists becomes a trad
 """
 
 import gzip
+import re
 import zlib
 from bisect import bisect_right
 from collections import Counter
@@ -32,6 +33,8 @@ from polybot.sandbox.leaders.wallets import stranger
 from polybot.sandbox.venue import SandboxVenue
 
 QUARTER_S: Final = 900
+_WALLET: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+_HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}", re.ASCII)
 _STEP: Final = Decimal(1) / MICRO
 
 
@@ -39,7 +42,7 @@ class _Row(msgspec.Struct, rename={"usdc": "usdcSize", "condition": "conditionId
     """A row of the Data API v1, and a payload of the stream."""
 
     proxyWallet: str  # noqa: N815 - the venue's spelling
-    timestamp: int | str
+    timestamp: int
     transactionHash: str  # noqa: N815 - the venue's spelling
     size: Decimal
     condition: str
@@ -125,7 +128,7 @@ def load_leaders(paths: Sequence[Path], venue: SandboxVenue) -> RecordedLeaders:
     start_s = venue.now_s()
     for path in [one for given in paths for one in (_files(given) if given.is_dir() else [given])]:
         rows, others = _read(path, left_out)
-        seconds = [_second(row) for row in rows] + [at_ms // 1000 for at_ms, _ in others]
+        seconds = [row.timestamp for row in rows] + [at_ms // 1000 for at_ms, _ in others]
         if not seconds:
             continue
         # The smallest whole number of quarters that puts nothing before the venue's present.
@@ -236,6 +239,8 @@ def _unpacked(value: Any) -> Any:
 
 
 def _check(row: _Row) -> None:
+    if not _WALLET.fullmatch(row.proxyWallet) or not _HASH.fullmatch(row.transactionHash):
+        raise ValueError("malformed wallet or transaction hash")
     if row.type != "TRADE":
         return
     if row.side not in ("BUY", "SELL") or not 0 < row.price < 1 or row.size <= 0:
@@ -244,12 +249,8 @@ def _check(row: _Row) -> None:
         raise ValueError(f"malformed token id: {row.asset[:80]!r}")
 
 
-def _second(row: _Row) -> int:
-    return int(row.timestamp)
-
-
 def _event(venue: SandboxVenue, row: _Row, shift_s: int) -> WalletEvent:
-    wallet, at_ms = row.proxyWallet.lower(), (_second(row) + shift_s) * 1000
+    wallet, at_ms = row.proxyWallet.lower(), (row.timestamp + shift_s) * 1000
     token = _token(venue, row, shift_s)
     if row.type == ActivityType.TRADE:
         size = row.size.quantize(_STEP)
