@@ -23,11 +23,12 @@ from rich.console import Console
 from deployments.environment import isolated_environment, stack_environment
 from deployments.interrupts import cancel_on_signals
 from deployments.loopback import free_port, require_free
+from deployments.plan import SandboxPlan, StackPlan
 from deployments.player import PlannedRun, SandboxStepClock, play
 from deployments.progress import LineProgress, open_progress
 from deployments.results import DemoResult, describe, read_results
 from deployments.runs import DeploymentRuns
-from deployments.stack import LocalStack, SandboxPlan, StackPlan
+from deployments.stack import LocalStack
 from polybot.bootstrap import open_bot
 from polybot.config import load_settings
 from polybot.domain.markets import MarketSeries, MarketWindow

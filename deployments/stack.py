@@ -8,17 +8,16 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import httpx
 
 from deployments.copying import keep_copying
-from deployments.environment import PROJECT, WORK_POOL
+from deployments.environment import WORK_POOL
+from deployments.plan import StackPlan
 from deployments.processes import Service
 from deployments.recover import recover
 from polybot.errors import ConfigurationError, PermanentError
@@ -39,49 +38,6 @@ _SUPERVISE_S = 1.0
 # A worker that dies oftener than this has a cause that another start does not mend.
 _MOST_DEATHS = 3
 _DEATHS_WITHIN_S = 300.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxPlan:
-    """How the stack starts the venue on this machine."""
-
-    command: tuple[str, ...]
-    """``module:function argument…``."""
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackPlan:
-    """What a stack consists of."""
-
-    home: Path
-    """Ledger, logs and Prefect's own files."""
-    port: int
-    """Prefect's server, on loopback."""
-    environment: Mapping[str, str]
-    """Of every process; see ``stack_environment``."""
-    sandbox: SandboxPlan | None = None
-    worker_grace_s: float = 0.0
-    """How long the worker may take to finish its runs when the stack stops [s]."""
-    keeps_copying: bool = False
-    """Whether copy trading runs, and runs again whatever happens to it."""
-    project: Path = PROJECT
-    """Where prefect.yaml is."""
-
-    @property
-    def api_url(self) -> str:
-        """Prefect's API."""
-        return f"http://127.0.0.1:{self.port}/api"
-
-    @property
-    def ui_url(self) -> str:
-        """Prefect's user interface."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of one log per process."""
-        return self.home / "logs"
 
 
 class LocalStack:
@@ -149,7 +105,7 @@ class LocalStack:
         """
         began = time.monotonic()
         self._tell("starting the Prefect server")
-        server = self._spawn("server", (PREFECT, "--", "server", "start"))
+        server = self._prepare_server()
         server.go()
         sandbox = self._start_sandbox()
         deploy = self._spawn(
@@ -198,32 +154,52 @@ class LocalStack:
                 raise _died(service)
 
     async def supervise(self) -> NoReturn:
-        """Watch for ever; a worker that is gone is replaced, the rest ends the stack.
+        """Watch for ever; a server or worker that is gone is replaced, the rest ends the stack.
+
+        Flow runs outlive their server, never their worker.
 
         Raises:
-            PermanentError: Another process died, or the worker again and again.
+            PermanentError: Another process died, or one of them again and again.
         """
-        deaths: list[float] = []
+        deaths: dict[str, list[float]] = {"server": [], "worker": []}
         while True:
             await asyncio.sleep(_SUPERVISE_S)
-            worker = self.service("worker")
-            if worker.exit_code is not None:
+            for name, replace in (
+                ("server", self._replace_server),
+                ("worker", self._replace_worker),
+            ):
+                dead = self.service(name)
+                if dead.exit_code is None:
+                    continue
                 now = time.monotonic()
-                deaths = [then for then in deaths if now - then < _DEATHS_WITHIN_S] + [now]
-                if len(deaths) > _MOST_DEATHS:
-                    raise _died(worker)
-                self._tell(f"the worker ended (code {worker.exit_code}); starting another")
-                await self._replace(worker)
+                deaths[name] = [then for then in deaths[name] if now - then < _DEATHS_WITHIN_S]
+                deaths[name].append(now)
+                if len(deaths[name]) > _MOST_DEATHS:
+                    raise _died(dead)
+                self._tell(f"the {name} ended (code {dead.exit_code}); starting another")
+                await replace(dead)
             self.check()
 
-    async def _replace(self, worker: Service) -> None:
-        # Orphaned flow runs first: recovery declares dead what must not live.
-        worker.stop(grace_s=0.0)
-        self._services.remove(worker)
-        successor = self._prepare_worker()
+    async def _replace_server(self, server: Service) -> None:
+        successor = self._take_place_of(server, self._prepare_server)
+        successor.go()
+        await self._wait_for(successor, f"{self.plan.api_url}/health", SERVER_TIMEOUT_S)
+
+    async def _replace_worker(self, worker: Service) -> None:
+        # Orphaned flow runs go first: recovery declares dead what must not live.
+        successor = self._take_place_of(worker, self._prepare_worker)
         await self._recover()
         successor.go()
         await self.keep_copying()
+
+    def _take_place_of(self, gone: Service, prepare: Callable[[], Service]) -> Service:
+        """Replace a service where it stands: they are stopped in the reverse of this order."""
+        gone.stop(grace_s=0.0)
+        place = self._services.index(gone)
+        successor = prepare()
+        self._services.remove(successor)
+        self._services[place] = successor
+        return successor
 
     async def _recover(self) -> None:
         async with self.client() as client:
@@ -236,6 +212,9 @@ class LocalStack:
         service = self._spawn("sandbox", self.plan.sandbox.command)
         service.go()
         return service
+
+    def _prepare_server(self) -> Service:
+        return self._spawn("server", (PREFECT, "--", "server", "start"))
 
     def _prepare_worker(self) -> Service:
         arguments = ("--", "worker", "start", "--pool", WORK_POOL, "--type", "process")

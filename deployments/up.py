@@ -19,9 +19,10 @@ from rich.console import Console
 from deployments.environment import stack_environment
 from deployments.interrupts import cancel_on_signals
 from deployments.loopback import free_port, require_free
+from deployments.plan import SandboxPlan, StackPlan
 from deployments.reachability import unreachable
 from deployments.second_word import give_second_word, require_second_word
-from deployments.stack import LocalStack, SandboxPlan, StackPlan
+from deployments.stack import LocalStack
 from polybot.bootstrap import open_bot
 from polybot.config import Settings, load_settings
 from polybot.domain.modes import Mode
