@@ -148,10 +148,12 @@ class PolymarketBookFeed:
                 max_msg_size=self._max_frame_bytes,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT_S),
             )
+            told = sorted(self._watched)
+            await socket.send_str(json.dumps({"type": "market", "assets_ids": told}))
         self._life = Life(alive_s=asyncio.get_running_loop().time())
         companions = [
             asyncio.create_task(self._ping(socket)),
-            asyncio.create_task(self._subscribe(socket)),
+            asyncio.create_task(self._follow_changes(socket, set(told))),
             asyncio.create_task(self._watch_over(socket)),
         ]
         try:
@@ -177,11 +179,11 @@ class PolymarketBookFeed:
                 await socket.send_str("PING")
                 await asyncio.sleep(self._timing.ping_s)
 
-    async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Ask for the watched tokens, and for others once others are watched."""
+    async def _follow_changes(
+        self, socket: aiohttp.ClientWebSocketResponse, told: set[OutcomeTokenId]
+    ) -> None:
+        """Subscribe to other tokens once others are watched."""
         with suppress(aiohttp.ClientError, OSError):
-            told = set(self._watched)
-            await socket.send_str(json.dumps({"type": "market", "assets_ids": sorted(told)}))
             while True:
                 self._changed.clear()
                 wanted = set(self._watched)
@@ -247,8 +249,9 @@ class PolymarketBookFeed:
         if isinstance(event, BookShown):
             is_answer = not watched.book.is_known
             watched.book.show(event)
-            # The answer to a subscription is of now, however long ago the book last changed.
-            watched.proved_at = now if is_answer else min(now, event.stamped_at)
+            if is_answer:
+                # The answer to a subscription is of now, however long ago the book last changed.
+                watched.proved_at = now
         elif isinstance(event, LevelsChanged):
             watched.book.change(event)
         elif isinstance(event, TickChanged):

@@ -164,7 +164,8 @@ def _events_of(row: object) -> Iterator[BookEvent]:
         else:
             yield NotTaken(reason="event-unknown", token_id=_named(row))
     except DataError as error:
-        yield NotTaken(reason=error.reason, token_id=_named(row))
+        for named in _all_named(row):
+            yield NotTaken(reason=error.reason, token_id=named)
 
 
 def _book(row: object) -> BookShown:
@@ -273,3 +274,12 @@ def _named(row: object) -> OutcomeTokenId | None:
         return token_id(row.get("asset_id") if isinstance(row, dict) else None, reason=MALFORMED)
     except DataError:
         return None
+
+
+def _all_named(row: object) -> tuple[OutcomeTokenId | None, ...]:
+    """Return every token whose change a row held, or ``None`` alone where none can be told."""
+    entries = row.get("price_changes") if isinstance(row, dict) else None
+    parts = entries[:_MAX_LEVELS] if isinstance(entries, list) else []
+    named = dict.fromkeys(_named(one) for one in (row, *parts))
+    named.pop(None, None)
+    return tuple(named) or (None,)
