@@ -71,6 +71,15 @@ async def open_venue_account(
         yield PolymarketAccount(client, account)
 
 
+@asynccontextmanager
+async def open_redeemer(
+    settings: Settings, signer: OrderSigner, account: TradingAccount
+) -> AsyncIterator[SdkRedeemer]:
+    """Open what redeems and knows the approvals, with a key that is unlocked already."""
+    async with _client(settings, signer, SystemClock()) as client:
+        yield _redeemer(settings, client, signer, account)
+
+
 def _client(settings: Settings, signer: OrderSigner, clock: Clock) -> ClobClient:
     return ClobClient(
         settings.hosts.clob_url,

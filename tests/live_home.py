@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,7 +17,11 @@ from pydantic import SecretStr
 
 from polybot.adapters.keystore import create_keystore
 from polybot.adapters.polymarket.keccak import Address
+from polybot.domain.markets import MarketSeries, Outcome
 from polybot.sandbox.clock import RunningClock
+from polybot.sandbox.exchange.accounts import Account
+from polybot.sandbox.exchange.gateway import PrivateGateway
+from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.venue import SandboxVenue
 from tests.sandbox_server import serve_in_thread
 
@@ -33,6 +38,22 @@ class LiveHome:
     url: str
     borders: str
     address: Address
+    venue: SandboxVenue
+    gateway: PrivateGateway
+
+    def venue_account(self) -> Account:
+        found = self.gateway.exchange.accounts.of_funder(self.address)
+        assert found is not None
+        return found
+
+    def resolved_token(self, outcome: Outcome) -> str:
+        """Return a token of a window that ended an hour ago."""
+        series = MarketSeries.parse("btc-15m")
+        now = datetime.fromtimestamp(self.venue.now_s(), UTC)
+        window = series.window_at(now - timedelta(hours=1))
+        market = self.venue.listing.by_slug(window.slug)
+        assert market is not None
+        return market.up_token_id if outcome is Outcome.UP else market.down_token_id
 
     def open_account(self, *, cash_usdc: int) -> None:
         """Give the key's own address an account at the venue."""
@@ -102,7 +123,8 @@ def live_home(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHome]
     where = f"127.0.0.1:{borders.server_address[1]}"
     venue = SandboxVenue(seed=7, clock=RunningClock())
     try:
-        with serve_in_thread(venue) as url:
+        gateway = PrivateGateway(MatchingExchange(venue))
+        with serve_in_thread(venue, gateway=gateway) as url:
             variables = {
                 "HOME": str(path),
                 "MODE": "live",
@@ -112,12 +134,21 @@ def live_home(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHome]
                 "VENUE__DATA_URL": url,
                 "VENUE__RELAYER_URL": url,
                 "VENUE__USER_SOCKET_URL": f"ws://{where}/ws/user",
+                "VENUE__MARKET_SOCKET_URL": f"ws://{where}/ws/market",
+                "VENUE__STREAM_URL": f"ws://{where}/stream",
                 "VENUE__GEOBLOCK_URL": f"http://{where}/api/geoblock",
                 "PRICES__BASE_URL": url,
             }
             for name, value in variables.items():
                 monkeypatch.setenv(f"POLYBOT_{name}", value)
-            yield LiveHome(path=path, url=url, borders=where, address=address)
+            yield LiveHome(
+                path=path,
+                url=url,
+                borders=where,
+                address=address,
+                venue=venue,
+                gateway=gateway,
+            )
     finally:
         borders.shutdown()
         borders.server_close()

@@ -18,7 +18,7 @@ from polybot.cli.doctor_local import (
     check_sqlite,
 )
 from polybot.cli.doctor_venue import check_venue
-from polybot.cli.findings import Check, Examination, Finding
+from polybot.cli.findings import Check, Examination, Finding, failure
 from polybot.cli.session import Session, print_json, say, wall_clock
 from polybot.errors import PolybotError
 
@@ -35,6 +35,14 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_account,
     check_redeemable,
 )
+
+
+_MEND: Final = "mend what it names, and run `polybot doctor` again"
+# Where a check cannot even begin; what it finds has a mend of its own.
+_MENDS: Final[dict[Check, str]] = {
+    check_settings: "correct the settings that are named; docs/configuration.md has each",
+    check_ledger: "stop everything, keep a copy of the ledger, restore a backup if it is broken",
+}
 
 
 def run_doctor(session: Session, *, audit: bool, offline: bool, as_json: bool) -> int:
@@ -64,7 +72,7 @@ def examine(examination: Examination, checks: "Sequence[Check] | None" = None) -
             findings += check(examination)
         except PolybotError as error:
             name = check.__name__.removeprefix("check_").replace("_", " ")
-            findings.append(Finding(name=name, passed=False, detail=str(error)))
+            findings.append(failure(name, str(error), _MENDS.get(check, _MEND)))
         if check is check_settings and not findings[-1].passed:
             break
     return findings

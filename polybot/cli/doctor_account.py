@@ -1,14 +1,20 @@
 """The doctor's checks of key and account: live mode alone, and reading alone."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from polybot.cli.findings import Examination, Finding, failure, ok, warning
 from polybot.errors import ConfigurationError, PolybotError
 
 if TYPE_CHECKING:
+    from polybot.adapters.polymarket.order_fields import TradingAccount
+    from polybot.adapters.polymarket.signing import OrderSigner
+    from polybot.config import Settings
     from polybot.ports import VenueAccount
+
+    AccountCheck = Callable[[Examination, VenueAccount], Awaitable[Finding]]
 
 
 def check_key(examination: Examination) -> Iterator[Finding]:
@@ -63,13 +69,23 @@ def check_account(examination: Examination) -> Iterator[Finding]:
 
 
 def check_redeemable(examination: Examination) -> Iterator[Finding]:
-    """Name payouts that are booked and not yet redeemed."""
+    """Name winnings that are not cash yet: by our record, and by the venue's."""
     if not examination.is_live:
         return
+    yield from _recorded_winnings(examination)
+    if examination.offline:
+        yield ok("redeemable at the venue", "not asked (--offline)")
+    elif examination.account is None:
+        yield failure("redeemable at the venue", "not asked without a wallet", "mend the key first")
+    else:
+        yield asyncio.run(_shown_winnings(examination, examination.account.funder))
+
+
+def _recorded_winnings(examination: Examination) -> Iterator[Finding]:
     with examination.session.existing_ledger() as ledger:
         waiting = () if ledger is None else ledger.open_redemptions()
     if not waiting:
-        yield ok("redeemable", "nothing waits to be redeemed")
+        yield ok("redeemable", "nothing of our record waits to be redeemed")
         return
     total = sum(one.payout_usdc for one in waiting)
     by_hand = [one for one in waiting if one.state == "needs-person"]
@@ -78,6 +94,24 @@ def check_redeemable(examination: Examination) -> Iterator[Finding]:
         yield warning("redeemable", f"{detail}, {len(by_hand)} of them by you", by_hand[0].reason)
     else:
         yield warning("redeemable", detail, "the settle flow redeems them")
+
+
+async def _shown_winnings(examination: Examination, wallet: str) -> Finding:
+    from polybot.adapters.polymarket.redeemable import redeemable_payouts
+    from polybot.adapters.web import WebClient
+    from polybot.domain.money import text_of
+
+    name, settings = "redeemable at the venue", examination.session.settings
+    async with WebClient(timeout_s=settings.venue.timeout_s) as web:
+        owed = await redeemable_payouts(web, settings.hosts.data_url, wallet)
+    if not owed:
+        return ok(name, "nothing waits there")
+    total = text_of(sum(owed.values(), Decimal()))
+    return warning(
+        name,
+        f"{len(owed)} resolved markets owe the wallet {total} USDC",
+        "the settle flow redeems those of our record; the others are yours, on the venue's site",
+    )
 
 
 async def _ask_account(examination: Examination) -> list[Finding]:
@@ -90,12 +124,12 @@ async def _ask_account(examination: Examination) -> list[Finding]:
     opener = examination.open_account or open_venue_account
     found: list[Finding] = []
     async with opener(settings, signer, account) as venue:
-        for check in (_restrictions, _cash, _allowances):
+        for name, check in _ACCOUNT_CHECKS.items():
             try:
                 found.append(await check(examination, venue))
             except PolybotError as error:
-                name = check.__name__.removeprefix("_")
                 found.append(failure(name, str(error), "see docs/keys.md; nothing was changed"))
+    found.append(await _approvals(examination, settings, signer, account))
     return found
 
 
@@ -144,3 +178,44 @@ async def _allowances(examination: Examination, venue: "VenueAccount") -> Findin
         f"{', '.join(lacking)} may move less than risk.max_stake_usdc, {needed} USDC",
         "approve the exchange on the venue's site by trading once by hand there",
     )
+
+
+async def _approvals(
+    examination: Examination, settings: "Settings", signer: "OrderSigner", account: "TradingAccount"
+) -> Finding:
+    """Look at every approval of the wallet, also those that selling and redeeming need."""
+    from polybot.adapters.polymarket.contracts import COLLATERAL, domain_of
+    from polybot.domain.markets import Outcome
+    from polybot.live_venue import open_redeemer
+
+    name = "approvals"
+    try:
+        async with open_redeemer(settings, signer, account) as redeemer:
+            missing = await redeemer.missing_approvals()
+    except PolybotError as error:
+        # The allowance that a BUY needs was asked of the venue itself, just before.
+        return warning(name, str(error), "approvals for selling are not known; ask again later")
+    ours = {
+        domain_of(market, market.token_ids[Outcome.UP]).contract.lower()
+        for market in examination.markets
+    }
+    # How much collateral may move was looked at before; the client wants it without a limit.
+    lacking = [
+        one
+        for one in missing
+        if one.operator.lower() in ours and one.token.lower() != COLLATERAL.lower()
+    ]
+    said = ", ".join(f"{one.operator} for {one.token}" for one in lacking or missing)
+    mend = "approve the exchange on the venue's site by trading once by hand there"
+    if lacking:
+        return failure(name, f"missing, so nothing can be sold or redeemed: {said}", mend)
+    if missing:
+        return warning(name, f"missing where this bot does not trade: {said}"[:400])
+    return ok(name, "every contract of the venue may move collateral and shares")
+
+
+_ACCOUNT_CHECKS: "dict[str, AccountCheck]" = {
+    "API credentials": _restrictions,
+    "collateral": _cash,
+    "allowances": _allowances,
+}

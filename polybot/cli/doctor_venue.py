@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from polybot.cli.doctor_endpoints import ask_node, ask_prices, ask_socket, unreachable
 from polybot.cli.findings import Examination, Finding, failure, ok, warning
 from polybot.domain.modes import Mode
 from polybot.errors import PolybotError
@@ -41,9 +42,17 @@ async def _ask_venue(examination: Examination) -> list[Finding]:
         ]
         if hosts.geoblock_url is not None:
             asked.append(_borders(web, hosts.geoblock_url, is_live=examination.is_live))
+        asked.append(ask_prices(examination, _clock_of))
+        timeout_s = settings.venue.timeout_s
         if examination.is_live:
             asked.append(_reach(web, "relayer", _wallet_question(examination)))
-            asked.append(_socket(hosts.user_socket_url, settings.venue.timeout_s))
+            asked.append(ask_socket("user socket", hosts.user_socket_url, timeout_s))
+        if examination.is_live and hosts.rpc_url is not None:
+            asked.append(ask_node(web, hosts.rpc_url))
+        if examination.is_live or examination.is_copying:
+            asked.append(ask_socket("market socket", hosts.market_socket_url, timeout_s))
+        if examination.is_copying and settings.copying.stream:
+            asked.append(ask_socket("trade stream", hosts.stream_url, timeout_s))
         return [*await asyncio.gather(*asked), *await _markets(examination)]
 
 
@@ -58,18 +67,8 @@ async def _reach(web: "WebClient", name: str, url: str) -> Finding:
     try:
         await web.get(url)
     except PolybotError as error:
-        return _unreachable(name, str(error))
+        return unreachable(name, str(error))
     return ok(name, f"{url} answers")
-
-
-async def _socket(url: str, timeout_s: float) -> Finding:
-    from polybot.adapters.sockets import shake_hands
-
-    try:
-        await shake_hands(url, timeout_s=timeout_s)
-    except PolybotError as error:
-        return _unreachable("user socket", str(error))
-    return ok("user socket", f"{url} answers")
 
 
 async def _clock(web: "WebClient", examination: Examination) -> Finding:
@@ -80,7 +79,7 @@ async def _clock(web: "WebClient", examination: Examination) -> Finding:
     try:
         body = await web.get(f"{settings.hosts.clob_url}/time")
     except PolybotError as error:
-        return _unreachable("order book and clock", str(error))
+        return unreachable("order book and clock", str(error))
     ended = await SystemClock().now()
     middle_s = (began.timestamp() + ended.timestamp()) / 2
     most_s = settings.live.max_clock_difference_s
@@ -245,8 +244,3 @@ def _sizes(examination: Examination, market: "Market") -> Finding:
             f"dearer windows are refused; {market.min_order_size} USDC would cover them",
         )
     return ok(name, f"{stake} USDC buys at least {market.min_order_size} shares at every price")
-
-
-def _unreachable(name: str, problem: str) -> Finding:
-    mend = "check the connection, or trade on this machine: `polybot up --sandbox`"
-    return failure(name, problem, mend)

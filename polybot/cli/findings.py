@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from polybot.cli.session import Session
@@ -68,6 +69,14 @@ class Examination:
         from polybot.domain.modes import Mode
 
         return self.session.settings.mode is Mode.LIVE
+
+    @cached_property
+    def is_copying(self) -> bool:
+        """Whether anybody is followed: copy trading listens to sockets of its own."""
+        with self.session.existing_ledger() as ledger:
+            # A ledger that knows no leaders follows nobody.
+            leaders = getattr(ledger, "leaders", tuple)
+            return bool(leaders())
 
 
 Check = Callable[[Examination], Iterator[Finding]]

@@ -23,6 +23,13 @@ GOOD: dict[str, Any] = {
     "balance": {"balance": "12345678", "allowances": {FUNDER: "5"}},
     "closed-only": {"closed_only": False},
     "cancel": {"canceled": [ORDER_ID], "not_canceled": {}},
+    "redeemable": {
+        "data": [
+            {"condition_id": "0x" + "c3" * 32, "status": "REDEEMABLE", "current_value": 7.25},
+            {"condition_id": "0x" + "c4" * 32, "status": "OPEN", "current_value": "1"},
+        ],
+        "pagination": {"limit": 500, "has_more": True, "next_cursor": "abc"},
+    },
 }
 _REASONS = {
     "order": "orders-malformed",
@@ -31,6 +38,7 @@ _REASONS = {
     "balance": "balance-malformed",
     "closed-only": "closed-only-malformed",
     "cancel": "cancel-malformed",
+    "redeemable": "positions-malformed",
 }
 # Row 8 and row 11: what is no plain finite number, as text and as JSON.
 _NO_NUMBERS: dict[str, Any] = {
@@ -188,6 +196,10 @@ CASES += [
     *_field("balance", ("balance",), {**_NO_NUMBERS, "fraction": "1.5", "null": None}),
     *_field("balance", ("allowances", FUNDER), {**_NO_NUMBERS, "null": None}),
     *_field("closed-only", ("closed_only",), {"text": "false", "zero": 0, "null": None}),
+    *_missing("redeemable", ("data", 0), ("condition_id", "status", "current_value")),
+    *_field("redeemable", ("data", 0, "condition_id"), _NO_IDS),
+    *_field("redeemable", ("data", 0, "current_value"), {**_NO_NUMBERS, "null": None}),
+    *_field("redeemable", ("pagination", "next_cursor"), {"null": None, "empty": "", "number": 1}),
     *_field("cancel", ("canceled",), {"text": ORDER_ID, "object": {}, "number": 1}),
     *_field("cancel", ("canceled",), {f"id-{name}": [bad] for name, bad in _NO_IDS.items()}),
 ]

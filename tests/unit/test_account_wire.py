@@ -14,7 +14,9 @@ from polybot.domain.venue_account import VenueOrderStatus, VenueTrade, VenueTrad
 from polybot.errors import DataError
 from tests.builders import CRYPTO_FEES, NOW, build_market, build_order
 from tests.live_desk import FUNDER, maker_row, order_row, trade_row
+from tests.payloads import encoded
 from tests.shared_data import require
+from tests.unit.bad_account_answers import GOOD as ACCOUNT
 
 ORDER_ID = OrderId("0x" + "a1" * 32)
 OTHER_ID = "0x" + "b2" * 32
@@ -364,3 +366,12 @@ def test_recorded_trade_before_it_is_confirmed_waits_for_its_makers() -> None:
     )
     assert page.found.trades == ()
     assert len(page.found.incomplete) == 1
+
+
+def test_winnings_are_those_that_pay() -> None:
+    """Open positions and worthless ones wait for nothing."""
+    page = wire.parse_redeemable_page(encoded(ACCOUNT["redeemable"]))
+    assert page.payouts == (("0x" + "c3" * 32, Decimal("7.25")),)
+    assert page.next_cursor == "abc"
+    last = wire.parse_redeemable_page(b'{"data": [], "pagination": {"has_more": false}}')
+    assert (last.payouts, last.next_cursor) == ((), None)

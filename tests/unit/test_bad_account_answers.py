@@ -24,6 +24,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "balance": wire.parse_balance,
     "closed-only": wire.parse_closed_only,
     "cancel": wire.parse_cancellation,
+    "redeemable": wire.parse_redeemable_page,
 }
 ACCEPTED = {"success": True, "errorMsg": "", "orderID": ORDER_ID, "status": "matched"}
 UNREAD = [*not_json("answer", encoded(ACCEPTED)), *shapeless("answer", "")]

@@ -84,10 +84,11 @@ def test_doctor_names_an_endpoint_that_does_not_answer(monkeypatch: pytest.Monke
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         for name in ("GAMMA", "CLOB", "DATA"):
             monkeypatch.setenv(f"POLYBOT_VENUE__{name}_URL", url)
+        monkeypatch.setenv("POLYBOT_PRICES__BASE_URL", url)
         result = run("doctor")
     assert result.exit_code == 1
-    # Three endpoints and the market that would have been read from them.
-    assert result.stdout.count("FAIL") == 4
+    # Three endpoints, the prices, and the market that would have been read from them.
+    assert result.stdout.count("FAIL") == 5
     assert "polybot up --sandbox" in result.stdout
 
 

@@ -13,12 +13,15 @@ from polybot.adapters import logs
 from polybot.adapters.health_file import read_health
 from polybot.cli import doctor
 from polybot.cli.doctor_local import check_prefect
+from polybot.cli.findings import Examination
 from polybot.config import load_settings
+from polybot.domain.markets import Outcome
 from polybot.domain.modes import Mode
 from tests.builders import NOW
 from tests.cli_steps import ledger_of, run
 from tests.live_home import PASSPHRASE, LiveHome, live_home
 
+_OF_THE_ACCOUNT = ("account at the venue", "redeemable at the venue")
 EXCHANGES = (
     "0xe111180000d2663c0091e4f400237545b87b996b",
     "0xe2222d279d744050d28e00520010520000310f59",
@@ -77,13 +80,17 @@ def test_a_healthy_live_installation_is_green_and_recorded(home: LiveHome) -> No
         "market data",
         "relayer",
         "user socket",
+        "market socket",
+        "reference prices",
         "geoblock",
         "market of btc-15m",
         "stake for btc-15m",
         "API credentials",
         "collateral",
         "allowances",
+        "approvals",
         "redeemable",
+        "redeemable at the venue",
     } <= set(checks)
     assert home.address in checks["key"]["detail"]
     assert checks["market of btc-15m"]["detail"].endswith("signed for with type 0")
@@ -127,12 +134,15 @@ def test_a_missing_allowance_is_found(home: LiveHome) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "broken"),
     [
-        ("KEY_PASSPHRASE", "another passphrase", {"key", "account at the venue"}),
-        ("LIVE__FUNDER", "0x" + "11" * 20, {"account", "account at the venue"}),
-        ("LIVE__KEYSTORE", "elsewhere.json", {"key", "account at the venue"}),
-        ("LIVE__KEY_SOURCE", "environment", {"key", "account at the venue"}),
+        ("KEY_PASSPHRASE", "another passphrase", {"key", *_OF_THE_ACCOUNT}),
+        ("LIVE__FUNDER", "0x" + "11" * 20, {"account", *_OF_THE_ACCOUNT}),
+        ("LIVE__KEYSTORE", "elsewhere.json", {"key", *_OF_THE_ACCOUNT}),
+        ("LIVE__KEY_SOURCE", "environment", {"key", *_OF_THE_ACCOUNT}),
         ("RISK__STAKE_USDC", "0.9", {"stake for btc-15m"}),
         ("VENUE__USER_SOCKET_URL", "ws://127.0.0.1:9/ws/user", {"user socket"}),
+        ("VENUE__MARKET_SOCKET_URL", "ws://127.0.0.1:9/ws/market", {"market socket"}),
+        ("VENUE__RPC_URL", "http://127.0.0.1:9/secret-node-key", {"Polygon node"}),
+        ("PRICES__BASE_URL", "http://127.0.0.1:9", {"reference prices"}),
         ("VENUE__RELAYER_URL", "http://127.0.0.1:9", {"relayer"}),
         ("VENUE__GEOBLOCK_URL", "http://127.0.0.1:9/api/geoblock", {"geoblock"}),
     ],
@@ -148,6 +158,53 @@ def test_one_broken_thing_is_one_failure(
     record = read_health(home.path, Mode.LIVE)
     assert record is not None
     assert not record.is_green
+
+
+@pytest.mark.usefixtures("quick")
+def test_shares_that_nobody_may_move_are_found(home: LiveHome) -> None:
+    """Buying would work, selling and redeeming would not."""
+    home.open_account(cash_usdc=500)
+    home.change_account(unapproved=["0xE111180000d2663C0091e4f400237545B87B996B"])
+    checks = examined()
+    assert failed(checks) == {"approvals"}
+    assert "0xE111180000d2663C0091e4f400237545B87B996B" in checks["approvals"]["detail"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_approval_that_this_bot_does_not_need_is_only_told(home: LiveHome) -> None:
+    home.open_account(cash_usdc=500)
+    home.change_account(unapproved=["0x200000900045e3B6259600682756002200028933"])
+    checks = examined()
+    assert failed(checks) == set()
+    assert checks["approvals"]["grade"] == "warn"
+
+
+@pytest.mark.usefixtures("quick")
+def test_winnings_that_only_the_venue_knows_of_are_named(home: LiveHome) -> None:
+    """Won by hand, or by an earlier ledger: ours knows nothing of them."""
+    home.open_account(cash_usdc=500)
+    account = home.venue_account()
+    account.tokens[home.resolved_token(Outcome.UP)] = 7_000_000
+    account.tokens[home.resolved_token(Outcome.DOWN)] = 3_000_000
+    check = examined()["redeemable at the venue"]
+    assert check["grade"] == "warn"
+    assert check["detail"] in (
+        "1 resolved markets owe the wallet 7 USDC",
+        "1 resolved markets owe the wallet 3 USDC",
+    )
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_node_of_another_chain_is_found_and_its_address_not_shown(
+    home: LiveHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.open_account(cash_usdc=500)
+    monkeypatch.setenv("POLYBOT_VENUE__RPC_URL", home.url)
+    assert examined()["Polygon node"]["detail"] == "answers, chain 137"
+    monkeypatch.setattr("polybot.sandbox.chain.CHAIN_ID", 1)
+    checks = examined()
+    assert failed(checks) == {"Polygon node"}
+    assert home.url not in json.dumps(checks["Polygon node"])
 
 
 @pytest.mark.usefixtures("quick")
@@ -203,3 +260,16 @@ def test_paper_keeps_no_verdict_and_reads_no_key(
     checks = examined("--offline")
     assert checks["key"]["detail"] == "not read: only live mode needs one"
     assert read_health(home.path, Mode.PAPER) is None
+
+
+@pytest.mark.usefixtures("quick")
+def test_whoever_copies_needs_the_stream_of_trades(
+    home: LiveHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else is asked for it."""
+    home.open_account(cash_usdc=500)
+    assert "trade stream" not in examined()
+    monkeypatch.setattr(Examination, "is_copying", True)
+    assert examined()["trade stream"]["passed"]
+    monkeypatch.setenv("POLYBOT_VENUE__STREAM_URL", "ws://127.0.0.1:9/")
+    assert failed(examined()) == {"trade stream"}

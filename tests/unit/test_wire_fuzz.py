@@ -88,6 +88,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "balance": wire.parse_balance,
     "closed-only": wire.parse_closed_only,
     "cancel": wire.parse_cancellation,
+    "redeemable": wire.parse_redeemable_page,
     "answer": read_answer,
     "order-frame": read_frame,
     "trade-frame": read_frame,
@@ -132,7 +133,8 @@ def test_every_public_parser_is_fuzzed() -> None:
         "parse_clob_market": "clob", "parse_closed_only": "closed-only",
         "parse_data_resolution": "data", "parse_gamma_market": "gamma",
         "parse_gamma_resolution": "end", "parse_order": "order", "parse_order_page": "orders",
-        "parse_own_trade_page": "own-trades", "parse_server_time": "time",
+        "parse_own_trade_page": "own-trades", "parse_redeemable_page": "redeemable",
+        "parse_server_time": "time",
         "parse_trade_page": "trades",
     }  # fmt: skip
     assert parsers == set(named)

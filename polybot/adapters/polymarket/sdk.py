@@ -72,6 +72,15 @@ class RelayerKey:
     address: Address
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingApproval:
+    """A contract that may not move a token of the wallet; addresses as the client spells them."""
+
+    token: str
+    """Collateral, or one of the contracts of outcome tokens."""
+    operator: str
+
+
 class SdkRedeemer:
     """Redeems through the relayer, or from the key's own address with its own gas."""
 
@@ -149,8 +158,8 @@ class SdkRedeemer:
             raise TransientError(f"redeeming {condition_id}: {type(error).__name__}") from None
         return Redeemed(transaction_hash=outcome.transaction_hash)
 
-    async def missing_approvals(self) -> tuple[str, ...]:
-        """Return one sentence for each approval that trading or redeeming lacks.
+    async def missing_approvals(self) -> tuple[MissingApproval, ...]:
+        """Return each approval that trading or redeeming anywhere on the venue lacks.
 
         Raises:
             TransientError: The venue did not answer, or not as expected.
@@ -163,8 +172,14 @@ class SdkRedeemer:
         except errors.PolymarketError as error:
             raise TransientError(f"approvals could not be read: {type(error).__name__}") from None
         return (
-            *(f"{one.spender} may not move {one.token_address}" for one in state.missing.erc20),
-            *(f"{one.operator} may not move {one.token_address}" for one in state.missing.erc1155),
+            *(
+                MissingApproval(token=one.token_address, operator=one.spender)
+                for one in state.missing.erc20
+            ),
+            *(
+                MissingApproval(token=one.token_address, operator=one.operator)
+                for one in state.missing.erc1155
+            ),
         )
 
     def _needs_person(self) -> str | None:

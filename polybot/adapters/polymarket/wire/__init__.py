@@ -20,6 +20,7 @@ from polybot.adapters.polymarket.wire.orders import (
     parse_order_page,
 )
 from polybot.adapters.polymarket.wire.own_trades import OwnTradePage, parse_own_trade_page
+from polybot.adapters.polymarket.wire.redeemable import RedeemablePage, parse_redeemable_page
 from polybot.adapters.polymarket.wire.resolutions import (
     DataResolution,
     GammaResolution,
@@ -38,6 +39,7 @@ __all__ = [
     "GammaResolution",
     "OrderPage",
     "OwnTradePage",
+    "RedeemablePage",
     "TradePage",
     "agree_on_resolution",
     "build_market",
@@ -52,6 +54,7 @@ __all__ = [
     "parse_order",
     "parse_order_page",
     "parse_own_trade_page",
+    "parse_redeemable_page",
     "parse_server_time",
     "parse_trade_page",
 ]
