@@ -4,17 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from polybot.adapters.clock import SystemClock
 from polybot.adapters.polymarket.book_feed import PolymarketBookFeed
 from polybot.adapters.polymarket.book_feed_check import BookTiming
-from polybot.adapters.polymarket.book_feed_reader import BookReader
+from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.domain.markets import OutcomeTokenId
 from polybot.sandbox.exchange.gateway import PrivateGateway
 from polybot.sandbox.fault_plan import FaultKind, FaultPlan, PlannedFault
+from polybot.sandbox.venue import SandboxVenue
 from tests.sandbox_server import serve_in_thread
 from tests.venue_trader import Trader, advance, open_exchange
 
@@ -30,6 +32,22 @@ QUICK = BookTiming(
     longest_pause_s=0.02,
 )
 Levels = list[tuple[Decimal, Decimal]]
+
+
+OLD = timedelta(days=30)
+
+
+class VenueClock(SystemClock):
+    """The sandbox's stepped clock, asked without a wire."""
+
+    def __init__(self, venue: SandboxVenue) -> None:
+        self._venue = venue
+
+    def instant(self) -> datetime:
+        return datetime.fromtimestamp(self._venue.clock.now_ms() / 1000, UTC)
+
+    async def now(self) -> datetime:
+        return self.instant()
 
 
 @dataclass
@@ -84,13 +102,17 @@ async def rig(*faults: PlannedFault, timing: BookTiming = QUICK) -> AsyncIterato
     plan = FaultPlan(5, list(faults))
     venue = trader.exchange.venue
 
-    def now() -> datetime:
-        return datetime.fromtimestamp(venue.clock.now_ms() / 1000, UTC)
-
+    clock = VenueClock(venue)
     with serve_in_thread(venue, gateway=trader.gateway, plan=plan) as url:
-        async with BookReader(url, timeout_s=5, now=now) as reader:
+        data = PolymarketData(
+            gamma_url=url, clob_url=url, data_url=url, timeout_s=5, clock=clock, max_book_age=OLD
+        )
+        async with data:
             feed = PolymarketBookFeed(
-                url.replace("http", "ws") + "/ws/market", read_book=reader, now=now, timing=timing
+                url.replace("http", "ws") + "/ws/market",
+                read_book=data.order_book,
+                now=clock.instant,
+                timing=timing,
             )
             tokens = (
                 OutcomeTokenId(trader.market.up_token_id),

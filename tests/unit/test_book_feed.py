@@ -26,8 +26,9 @@ from polybot.adapters.polymarket.book_feed_frames import (
     Traded,
     read_frame,
 )
-from polybot.adapters.polymarket.book_feed_reader import BookReader
+from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.domain.markets import OutcomeTokenId
+from tests.fakes_copying import SetClock
 from tests.scripted_server import ScriptedServer, scripted_server
 from tests.shared_data import require
 
@@ -95,7 +96,7 @@ class Desk:
     """A venue on loopback, a feed that listens to it, and a clock that the test moves."""
 
     def __init__(self, server: ScriptedServer, timing: BookTiming, **options: Any) -> None:
-        self.now = START + timedelta(seconds=1)
+        self.clock = SetClock(START + timedelta(seconds=1))
         self.rest: dict[str, dict[str, Any] | bytes] = {}
         self.opening: list[Any] = []
         """Frames that every connection begins with."""
@@ -104,11 +105,18 @@ class Desk:
         self._socket: web.WebSocketResponse | None = None
         server.on("/ws/market", self._serve)
         server.on("/book", self._answer)
-        self.reader = BookReader(server.url, timeout_s=5, now=lambda: self.now)
+        self.reader = PolymarketData(
+            gamma_url=server.url,
+            clob_url=server.url,
+            data_url=server.url,
+            timeout_s=5,
+            clock=self.clock,
+            max_book_age=timedelta(days=30),
+        )
         self.feed = PolymarketBookFeed(
             server.url.replace("http", "ws") + "/ws/market",
-            read_book=self.reader,
-            now=lambda: self.now,
+            read_book=self.reader.order_book,
+            now=self.clock.instant,
             timing=timing,
             random=Random(7),
             **options,
@@ -279,13 +287,13 @@ async def test_book_is_as_fresh_as_the_newest_event_and_no_fresher() -> None:
         book = venue.feed.book(UP)
         assert book is not None
         assert book.as_of == START + timedelta(seconds=1)
-        venue.now = START + timedelta(seconds=100)
+        venue.clock.at = START + timedelta(seconds=100)
         venue.feed.watch([UP, DOWN])
         trade = {"event_type": "last_trade_price", "asset_id": DOWN, "timestamp": stamp(70)}
         await venue.send(trade)
         late = START + timedelta(seconds=70)
         await venue.until(lambda: (venue.feed.book(UP) or book).as_of == late)
-        venue.now = START + timedelta(seconds=70)
+        venue.clock.at = START + timedelta(seconds=70)
         await venue.send(trade | {"timestamp": stamp(75)})
         await venue.send("PONG")
         await venue.until(lambda: venue.feed.counts.frames >= 4)
@@ -519,7 +527,7 @@ async def test_quiet_connection_is_kept_while_the_venue_agrees() -> None:
     async with desk(timing, opening=[[book_row(timestamp=stamp(-3000))]]) as venue:
         venue.rest[UP] = book_row(timestamp=stamp(-3000), min_order_size="15")
         await venue.known()
-        venue.now = START + timedelta(seconds=50)
+        venue.clock.at = START + timedelta(seconds=50)
         await venue.until(lambda: venue.feed.counts.agreements >= 100)
         assert venue.counts["connections"] == 1
         book = venue.feed.book(UP)
