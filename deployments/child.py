@@ -16,8 +16,7 @@ import threading
 import time
 from importlib import import_module
 
-# A copy-trading run may need ten seconds to record what is in flight.
-GRACE_S = 12.0
+GRACE_S = 5.0
 
 
 def main() -> None:
