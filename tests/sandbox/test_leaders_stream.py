@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from polybot.sandbox.clock import RunningClock
+from polybot.sandbox.leaders import rtds
 from polybot.sandbox.leaders.events import WalletTrade
 from polybot.sandbox.leaders.stage import LeaderStage
 from polybot.sandbox.leaders.wallets import Behaviour, LeaderOptions
@@ -15,7 +16,6 @@ from polybot.sandbox.venue import SandboxVenue
 from tests.sandbox.conftest import SLUG, START_S
 from tests.sandbox.leader_wire import (
     QUIET,
-    SUBSCRIBE,
     StreamClient,
     Wire,
     name_of,
@@ -218,7 +218,17 @@ async def test_a_client_that_sends_bytes_is_left_and_nothing_breaks() -> None:
                 assert len(await other.heard()) == 2
 
 
-def test_the_subscription_is_the_venues_own() -> None:
-    assert json.dumps(SUBSCRIBE) == (
-        '{"action": "subscribe", "subscriptions": [{"topic": "activity", "type": "trades"}]}'
-    )
+async def test_whoever_never_pings_hears_nothing_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The connection stays, and a new subscription is heard again; here the while is over."""
+    stage = open_stage(PROMPT)
+    with serve_stage(stage) as wire:
+        async with stream(wire.url) as client:
+            monkeypatch.setattr(rtds, "_MUTE_AFTER_S", -60)
+            wire.act(slug=SLUG)
+            assert await client.heard() == []
+            monkeypatch.setattr(rtds, "_MUTE_AFTER_S", 360)
+            await client.subscribe()
+            wire.act(slug=SLUG)
+            assert len(await client.heard()) == 2

@@ -117,3 +117,50 @@ def test_faults_and_the_watched_ledger_are_named_on_the_command_line(tmp_path: P
     )
     assert refused.returncode == 1
     assert "faults.yaml" in refused.stderr
+
+
+def test_leaders_and_their_recordings_are_named_on_the_command_line(tmp_path: Path) -> None:
+    """Three seeded ones and a recorded one; what cannot be played is one sentence."""
+    recording = tmp_path / "wallet.jsonl"
+    recording.write_text(
+        json.dumps(
+            {
+                "proxyWallet": "0x" + "1" * 40,
+                "side": "BUY",
+                "asset": "123",
+                "conditionId": "0x" + "2" * 64,
+                "size": 10,
+                "price": 0.4,
+                "timestamp": START_S + 2,
+                "slug": "btc-updown-15m-1767841200",
+                "outcome": "Down",
+                "transactionHash": "0x" + "3" * 64,
+            }
+        )
+    )
+    options = ("--stepped", "--start", str(START_S), "--replay", str(recording), "--noise", "0")
+    seeded = ("--leaders", "3", "--leader-rate", "30", "--crowd", "0", "--index-lag", "0")
+    with (
+        _started(*options, *seeded) as (_, url),
+        httpx.Client(base_url=url, trust_env=False) as http,
+    ):
+        http.post("/sandbox/clock/advance", json={"seconds": 60})
+        wallets = http.get("/sandbox/leaders").json()["wallets"]
+        truth = http.get("/sandbox/leaders/trades").json()["trades"]
+        recorded = http.get("/v2/trades", params={"user": "0x" + "1" * 40}).json()["data"]
+    assert [one["is_leader"] for one in wallets] == [True] * 3
+    assert {one["wallet"] for one in truth} == {
+        *(one["address"] for one in wallets),
+        "0x" + "1" * 40,
+    }
+    assert [one["timestamp"] for one in recorded] == [START_S + 2]
+    for wrong in (("--leaders", "-1"), ("--noise", "-1"), ("--replay", str(tmp_path / "no.jsonl"))):
+        run = subprocess.run(
+            [*COMMAND, "--port", "0", *wrong],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert run.returncode == 1
+        assert run.stderr.count("\n") == 1

@@ -163,7 +163,9 @@ class WalletRoutes:
         for entry in reversed(self._stage.of_wallet(query.wallet)):
             if query.before is not None and entry.number >= query.before:
                 continue
-            if not query.start_s <= entry.event.timestamp <= query.end_s:
+            if entry.event.timestamp < query.start_s:
+                break
+            if entry.event.timestamp > query.end_s:
                 continue
             if entry.is_indexed(now_ms) and _is_of(entry, query) and fits(entry):
                 found.append(entry)

@@ -20,7 +20,7 @@ class Pump:
         turn: Callable[[], None],
         next_due_ms: Callable[[], int | None],
         *,
-        look_s: float = _LONGEST_S,
+        look_s: Callable[[], float] = lambda: _LONGEST_S,
     ) -> None:
         """Take what to call and who knows when.
 
@@ -86,7 +86,7 @@ class Pump:
         framed = self._next_due_ms()
         due = due if framed is None else min(due, framed)
         # One millisecond more, so that rounding never comes early.
-        wait_s = min(self._look_s, clock.real_seconds_until(due) + 0.001)
+        wait_s = min(self._look_s(), clock.real_seconds_until(due) + 0.001)
         try:
             async with asyncio.timeout(wait_s):
                 await self._woken.wait()

@@ -99,7 +99,10 @@ class RecordedLeaders:
 
     def frames_between(self, after_ms: int, until_ms: int) -> Sequence[tuple[int, str]]:
         """Return instants and texts of the other frames of ``(after_ms, until_ms]``."""
-        return [one for one in self._frames if after_ms < one[0] <= until_ms]
+        first, last = (
+            bisect_right(self._frames, at, key=lambda one: one[0]) for at in (after_ms, until_ms)
+        )
+        return self._frames[first:last]
 
     @property
     def wallets(self) -> Sequence[str]:

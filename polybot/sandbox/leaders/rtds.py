@@ -65,7 +65,12 @@ class RtdsRoutes:
         self._told = 0
         self._recorded_ms = 0
         self._noises: dict[str, Noise] = {}
-        self._pump = Pump(stage, self._turn, self._next_due_ms, look_s=_TICK_S)
+        self._pump = Pump(
+            stage,
+            self._turn,
+            self._next_due_ms,
+            look_s=lambda: _TICK_S if stage.options.noise else 10 * _TICK_S,
+        )
         self.noise_sent = 0
         """Messages about nobody in particular, over all connections."""
         self.shed = 0

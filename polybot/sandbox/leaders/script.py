@@ -70,6 +70,8 @@ class Script:
     def __init__(self, venue: SandboxVenue) -> None:
         """Take the venue whose windows are traded."""
         self._venue = venue
+        played = venue.replay.windows if venue.replay is not None else ()
+        self._recorded = {str(one.window.series) for one in played}
         self._plans: dict[tuple[str, str], tuple[Planned, ...]] = {}
 
     def between(self, wallets: list[Wallet], after_ms: int, until_ms: int) -> list[Planned]:
@@ -85,22 +87,31 @@ class Script:
         return found
 
     def _plans_of(self, wallet: Wallet, first_s: int, last_s: int) -> Iterator[tuple[Planned, ...]]:
-        for name in wallet.behaviour.series:
+        names = [one for one in wallet.behaviour.series if self._is_played(one)]
+        for name in names:
             series = MarketSeries.parse(name)
             length = series.duration_s
             earliest = (first_s - length - _AFTER_S) // length * length
             for start_s in range(max(earliest, length), last_s + _BEFORE_S + 1, length):
-                yield self._window(wallet, MarketWindow(series=series, start_s=start_s))
+                window = MarketWindow(series=series, start_s=start_s)
+                yield self._window(wallet, window, series_count=len(names))
         for hour in range(first_s // _HOUR_S, last_s // _HOUR_S + 1):
             yield self._foreign(wallet, hour)
 
-    def _window(self, wallet: Wallet, window: MarketWindow) -> tuple[Planned, ...]:
+    def _is_played(self, series: str) -> bool:
+        return not self._recorded or series in self._recorded
+
+    def _window(
+        self, wallet: Wallet, window: MarketWindow, *, series_count: int
+    ) -> tuple[Planned, ...]:
         key = (wallet.address, window.slug)
         plan = self._plans.get(key)
         if plan is None:
             market = self._venue.listing.by_slug(window.slug)
-            # Habits are part of the plan: a wallet whose habits are changed gets a new one.
-            plan = () if market is None else _plan_window(self._venue.seed, wallet, market)
+            plan = ()
+            if market is not None:
+                rate = wallet.behaviour.rate / series_count
+                plan = _plan_window(self._venue.seed, wallet, market, rate)
             self._keep(key, plan)
         return plan
 
@@ -140,12 +151,14 @@ class _Holding:
         return is_up, part.quantize(_CENT)
 
 
-def _plan_window(seed: int, wallet: Wallet, market: VenueMarket) -> tuple[Planned, ...]:
-    """Return everything that a wallet does in one market."""
+def _plan_window(
+    seed: int, wallet: Wallet, market: VenueMarket, rate: float
+) -> tuple[Planned, ...]:
+    """Return everything that a wallet does in one market, ``rate`` transactions a minute."""
     habits, slug = wallet.behaviour, market.window.slug
     rng = stream("leader-plan", seed, wallet.address, slug)
     minutes = market.window.series.duration_s / 60
-    expected = habits.rate * (1 - habits.foreign) * minutes / len(habits.series)
+    expected = rate * (1 - habits.foreign) * minutes
     count = int(expected * rng.uniform(0.6, 1.4) + rng.random())
     first_s = max(market.listed_s + 1, market.start_s - _BEFORE_S)
     instants = sorted(

@@ -163,7 +163,11 @@ class LeaderStage:
     def fail(self, transaction_hash: str, at_ms: int) -> list[Entry]:
         """Undo a transaction at an instant: the chain removes it, the Data API forgets it."""
         with self._lock:
-            entries = [one for one in self._by_transaction[transaction_hash] if not one.failed_ms]
+            entries = [
+                one
+                for one in self._by_transaction.get(transaction_hash, ())
+                if one.failed_ms is None
+            ]
             for one in entries:
                 one.failed_ms = at_ms
                 self._schedule(at_ms, "removed", one)
