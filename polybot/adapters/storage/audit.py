@@ -28,6 +28,7 @@ from polybot.adapters.storage.books import (
     token_books_of,
 )
 from polybot.adapters.storage.columns import day_of_number
+from polybot.adapters.storage.copy_audit import copy_differences
 from polybot.adapters.storage.money import payouts_of
 from polybot.adapters.storage.statements import SqlTransaction
 from polybot.adapters.storage.tables import (
@@ -70,6 +71,7 @@ def differences_in(connection: Connection) -> Iterator[str]:
     yield from _settlement_differences(connection)
     yield from _decision_differences(connection)
     yield from _redemption_differences(connection)
+    yield from copy_differences(connection)
 
 
 def _file_damage(connection: Connection) -> Iterator[str]:

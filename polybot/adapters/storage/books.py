@@ -117,10 +117,9 @@ class Books:
         """Load the totals and open the UTC day of ``at`` where it is new."""
         self.transaction = transaction
         self.at_micros = micros_at(at)
-        self.account, stored_day, self.trading_state = load_account(transaction)
-        today = utc_day(at)
-        self._stored_day = stored_day
-        self.day = day_at(stored_day, self.account, today)
+        self.account, self._stored_day, self.trading_state = load_account(transaction)
+        self._stored_account = self.account
+        self.day = day_at(self._stored_day, self.account, utc_day(at))
         self.day_number = day_number(self.day.day)
 
     def deposit(self, amount: int, reference: str) -> None:
@@ -180,8 +179,10 @@ class Books:
         )
 
     def save(self) -> None:
-        """Write the totals and the day back."""
+        """Write the totals and the day back, where they changed."""
         self.account = raise_high_water(self.account)
+        if self.account is self._stored_account and self.day is self._stored_day:
+            return
         totals = {name: getattr(self.account, name) for name in TOTALS}
         self.transaction.change(_SAVE_ACCOUNT, {**totals, "day": self.day_number})
         if self.day is self._stored_day:

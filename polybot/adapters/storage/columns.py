@@ -79,6 +79,11 @@ def bid_micro(bid: Decimal | None) -> int | None:
     return None if bid is None else to_micro(bid.quantize(MICRO, ROUND_FLOOR))
 
 
+def micros_down(value: Decimal) -> int:
+    """Return an amount or a size that is not negative as an integer, rounded down."""
+    return int(value.scaleb(6))
+
+
 def decimal_text(value: Decimal | None) -> str | None:
     """Return exact decimal text for a column that is no money; ``None`` stays."""
     return None if value is None else text_of(value)

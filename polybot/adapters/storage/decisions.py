@@ -152,6 +152,20 @@ def place_decision(transaction: Transaction, decision: Decision, order_id: Order
     return transaction.change(_REPLACE_PENDING, values) == 1
 
 
+def insert_decision(
+    transaction: Transaction,
+    decision: Decision,
+    *,
+    verdict: Verdict,
+    order_id: OrderId | None,
+) -> None:
+    """Record a decision that nobody claimed, with what came of it."""
+    values = _columns_of(decision)
+    values["verdict"] = verdict.value
+    values["order_id"] = order_id
+    transaction.change(_INSERT, values)
+
+
 def remember_market(transaction: Transaction, market: Market) -> None:
     """Keep what settling and explaining needs once the venue has delisted the market."""
     facts = {

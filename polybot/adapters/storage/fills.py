@@ -88,14 +88,19 @@ def _id_of(transaction: Transaction, fill: Fill) -> int | None:
     return None if known is None else known.fill_id
 
 
-def book_new_fill(books: Books, order: dict[str, Any], fill: Fill) -> FillAmounts:
-    """Record a fill that was not known and book its money, unless it arrives void."""
-    amounts = FillAmounts(
+def amounts_in(order: Values, fill: Fill) -> FillAmounts:
+    """Return what a fill says, in integers."""
+    return FillAmounts(
         side=Side(order["side"]),
         size=to_micro(fill.size),
         price=to_micro(fill.price),
         fee=to_micro(fill.fee_usdc),
     )
+
+
+def book_new_fill(books: Books, order: dict[str, Any], fill: Fill) -> FillAmounts:
+    """Record a fill that was not known and book its money, unless it arrives void."""
+    amounts = amounts_in(order, fill)
     was_booked = fill.status is not FillStatus.FAILED
     before = _open_books(books.transaction, order) if was_booked else TokenBooks()
     books.transaction.change(

@@ -1,11 +1,16 @@
-"""The ledger on SQLite or PostgreSQL: the ``Ledger`` port put together from its parts."""
+"""The ledger on SQLite or PostgreSQL: ``Ledger`` and ``CopyLedger`` put together from parts."""
 
 from pathlib import Path
 from typing import Self
 
 from polybot.adapters.storage.audit import AuditStore
 from polybot.adapters.storage.control import ControlStore
+from polybot.adapters.storage.conversions import ConversionStore
+from polybot.adapters.storage.copies import CopyStore
+from polybot.adapters.storage.copy_history import CopyHistoryStore
 from polybot.adapters.storage.decisions import DecisionStore
+from polybot.adapters.storage.leaders import LeaderStore
+from polybot.adapters.storage.leases import LeaseStore
 from polybot.adapters.storage.migrate import open_database
 from polybot.adapters.storage.money import MoneyStore
 from polybot.adapters.storage.orders import OrderStore
@@ -26,8 +31,13 @@ class SqlLedger(
     AuditStore,
     ReconciliationStore,
     RedemptionStore,
+    LeaderStore,
+    CopyStore,
+    ConversionStore,
+    CopyHistoryStore,
+    LeaseStore,
 ):
-    """The truth about decisions, orders and money, in one database."""
+    """The truth about decisions, orders, money and leaders, in one database."""
 
     def close(self) -> None:
         """Close every connection; what was recorded is durable already."""

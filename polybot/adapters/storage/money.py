@@ -25,6 +25,7 @@ from polybot.adapters.storage.columns import (
     usdc_of,
     utc_day,
 )
+from polybot.adapters.storage.copy_books import close_market
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.statements import Values
 from polybot.adapters.storage.tables import MARKETS, MOVEMENTS, ORDERS, POSITIONS, SETTLEMENTS
@@ -179,6 +180,7 @@ def _book_settlement(books: SqlBooks, resolution: Resolution, rows: Sequence[Row
             cash=total.cash + change.cash,
         )
         books.store_position(row["token_id"], after, row["bid"])
+    close_market(books.transaction, resolution.condition_id)
     only = Outcome(paid[0]["outcome"]) if len(paid) == 1 else None
     books.connection.execute(
         insert(SETTLEMENTS),

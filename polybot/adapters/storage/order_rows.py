@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from polybot.adapters.storage.columns import (
     bid_micro,
@@ -20,6 +20,7 @@ from polybot.adapters.storage.statements import (
     Values,
     is_one_of,
     parameter,
+    parameters,
 )
 from polybot.adapters.storage.tables import MARKETS, ORDERS
 from polybot.adapters.storage.totals import IS_OPEN
@@ -45,6 +46,11 @@ NOT_FILLED: Final = is_one_of(
 _WITH_MARKET: Final = select(
     ORDERS, MARKETS.c.slug, MARKETS.c.fee_rate, MARKETS.c.fee_exponent
 ).join(MARKETS, MARKETS.c.condition_id == ORDERS.c.condition_id)
+_INSERT: Final = Statement(
+    insert(ORDERS).values(
+        parameters(column.name for column in ORDERS.columns if column.name != "id")
+    )
+)
 _BY_ID: Final = Statement(_WITH_MARKET.where(ORDERS.c.order_id == parameter("order_id")))
 _OPEN: Final = Statement(_WITH_MARKET.where(IS_OPEN).order_by(ORDERS.c.id))
 _UNFILLED: Final = Statement(
@@ -69,8 +75,23 @@ def load_unfilled_orders(transaction: Transaction, since_micros: int) -> tuple[O
     return tuple(_record_of(row) for row in rows)
 
 
-def intent_columns(prepared: PreparedOrder, decision: Decision, *, day: int) -> dict[str, Any]:
-    """Return the columns of a new order that is about to be sent."""
+def insert_intent(
+    transaction: Transaction,
+    prepared: PreparedOrder,
+    decision: Decision,
+    *,
+    day: int,
+    leader_id: int | None = None,
+) -> int:
+    """Write a new order that is about to be sent; return what it holds back [micro-USDC]."""
+    columns = _intent_columns(prepared, decision)
+    columns["day"] = day
+    columns["leader_id"] = leader_id
+    transaction.change(_INSERT, columns)
+    return int(columns["reserved"])
+
+
+def _intent_columns(prepared: PreparedOrder, decision: Decision) -> dict[str, Any]:
     order = prepared.order
     created_at = micros_at(prepared.created_at)
     outlay = to_micro(order.max_outlay_usdc)
@@ -95,7 +116,6 @@ def intent_columns(prepared: PreparedOrder, decision: Decision, *, day: int) -> 
         "created_at": created_at,
         "updated_at": created_at,
         "expires_at": None if order.expires_at is None else micros_at(order.expires_at),
-        "day": day,
         "is_counted": True,
         "seen_bid": None if decision.book is None else bid_micro(decision.book.best_bid),
         "wire": json_text(prepared.wire),

@@ -5,14 +5,21 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Final
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import exists, select, update
 
 from polybot.accounting import shrink_reservation
 from polybot.adapters.storage.books import Books, Store
 from polybot.adapters.storage.columns import clean_text
+from polybot.adapters.storage.copy_books import follow_order
 from polybot.adapters.storage.decisions import place_decision, remember_market
-from polybot.adapters.storage.fills import book_new_fill, fill_of, find_fill, update_known_fill
-from polybot.adapters.storage.order_rows import intent_columns, load_open_orders, load_order
+from polybot.adapters.storage.fills import (
+    amounts_in,
+    book_new_fill,
+    fill_of,
+    find_fill,
+    update_known_fill,
+)
+from polybot.adapters.storage.order_rows import insert_intent, load_open_orders, load_order
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.statements import (
     Statement,
@@ -52,11 +59,6 @@ _STANDING: Final = Statement(
 )
 _FILLS_OF: Final = Statement(
     select(FILLS).where(FILLS.c.order_id == parameter("of_order")).order_by(FILLS.c.id)
-)
-_INSERT: Final = Statement(
-    insert(ORDERS).values(
-        parameters(column.name for column in ORDERS.columns if column.name != "id")
-    )
 )
 _BY_ID: Final = Statement(select(ORDERS).where(ORDERS.c.order_id == parameter("order_id")))
 # What an order asks for never changes.
@@ -104,10 +106,9 @@ class OrderStore(Store):
             if failed:
                 return failed
             remember_market(transaction, order.market)
-            columns = intent_columns(prepared, decision, day=books.day_number)
-            transaction.change(_INSERT, columns)
+            outlay = insert_intent(transaction, prepared, decision, day=books.day_number)
             place_decision(transaction, decision, prepared.order_id)
-            books.reserve(columns["reserved"])
+            books.reserve(outlay)
             books.count_trade(books.day_number, 1)
         return ()
 
@@ -129,12 +130,15 @@ class OrderStore(Store):
         """
         with self._lean_books(at) as books:
             order = _load_for_change(books.transaction, order_id)
+            before = order.copy()
             changes = [(fill, _apply_fill_report(books, order, fill)) for fill in report.fills]
             new_fills = tuple(fill for fill, change in changes if change is _Change.BOOKED)
             _apply_status(books, order, report)
             order["reason"] = clean_text(report.reason) or order["reason"]
             order["updated_at"] = books.at_micros
             books.transaction.change(_STORE, {**order, "of_order": order_id})
+            if order["leader_id"] is not None:
+                _tell_leader(books.transaction, before, order, changes)
             if alert_for is not None:
                 for fill, change in changes:
                     if change is _Change.NOTHING:
@@ -203,6 +207,17 @@ def _apply_fill_report(books: Books, order: dict[str, Any], fill: Fill) -> _Chan
     order["filled_cost"] -= voided.gross
     order["fee"] -= voided.fee
     return _Change.VOIDED
+
+
+def _tell_leader(
+    transaction: Transaction,
+    before: dict[str, Any],
+    order: dict[str, Any],
+    changes: list[tuple[Fill, _Change]],
+) -> None:
+    booked = [amounts_in(order, fill) for fill, change in changes if change is _Change.BOOKED]
+    has_voided = any(change is _Change.VOIDED for _, change in changes)
+    follow_order(transaction, before, order, booked, has_voided=has_voided)
 
 
 def _apply_status(books: Books, order: dict[str, Any], report: OrderReport) -> None:

@@ -167,6 +167,8 @@ class OrderRow(LedgerTable, table=True):
     is_counted: bool
     seen_bid: int | None = Field(sa_type=BigInteger)
     wire: str = Field(sa_type=Text)
+    leader_id: int | None
+    """Who is copied by it."""
 
 
 class FillRow(LedgerTable, table=True):

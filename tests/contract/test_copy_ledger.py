@@ -1,0 +1,496 @@
+"""Leader trades and their copies: recorded once each, with every total that they change."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from polybot.adapters.storage.ledger import SqlLedger
+from polybot.domain.accounts import AccountTotals, MarketExposure, TradingStateChange
+from polybot.domain.decisions import Verdict
+from polybot.domain.leaders import (
+    CopyAnswer,
+    CopyVerdict,
+    LeaderSpending,
+    LeaderState,
+    LeaderTradeKey,
+)
+from polybot.domain.markets import Outcome
+from polybot.domain.modes import TradingState
+from polybot.domain.orders import FillStatus, OrderStatus, RiskCheck, Side
+from tests.builders import NOW
+from tests.contract.conftest import OpenLedger
+from tests.copy_builders import build_leader
+from tests.copy_steps import (
+    LEADER,
+    OTHER_LEADER,
+    a_copy,
+    a_record,
+    copy,
+    follow,
+    held,
+    leader_trade,
+    no_caps,
+    take_lease,
+)
+from tests.ledger_steps import a_fill, an_alert, intend, market_number, report, resolution
+
+OUTLAY = Decimal("5.36")
+"""5 USDC, 7 % of it and a cent for the fee."""
+
+
+@pytest.fixture
+def rich(ledger: SqlLedger) -> SqlLedger:
+    """Return a ledger with 1000 USDC."""
+    ledger.deposit(Decimal(1000), reference="start", at=NOW - timedelta(days=1))
+    return ledger
+
+
+# Copies -----------------------------------------------------------------------------------------
+
+
+def test_copy_is_durable_with_trade_order_and_decision(rich: SqlLedger, reopen: OpenLedger) -> None:
+    """Another process sees all of it, and the books agree."""
+    lease = follow(rich)
+    trade = leader_trade()
+
+    recorded, order_id = copy(rich, lease, trade)
+
+    assert recorded.answer is CopyAnswer.RECORDED
+    other = reopen()
+    (record,) = other.copy_log()
+    assert (record.trade, record.verdict, record.order_id) == (
+        trade, CopyVerdict.PLACED, order_id,
+    )  # fmt: skip
+    order = other.order(order_id)
+    assert order is not None
+    assert (order.status, order.reserved_usdc) == (OrderStatus.SENDING, OUTLAY)
+    assert record.decision_key is not None
+    decision = other.decision(record.decision_key)
+    assert decision is not None
+    assert (decision.verdict, decision.order_id) == (Verdict.PLACED, order_id)
+    totals = other.totals(at=NOW)
+    assert (totals.reserved_usdc, totals.day_trade_count) == (OUTLAY, 1)
+    assert other.violations() == ()
+
+
+def test_second_sighting_changes_nothing(rich: SqlLedger) -> None:
+    """Whatever the feeds repeat, from whichever source, one trade is copied once."""
+    lease = follow(rich)
+    trade = leader_trade()
+    copy(rich, lease, trade)
+    before = (rich.totals(at=NOW), rich.holdings(), rich.spending(LEADER, at=NOW))
+
+    again, _ = copy(rich, lease, replace(trade, received_at=NOW + timedelta(seconds=1)))
+    skipped = rich.record_leader_trades([a_record(trade)], lease=lease)
+
+    assert again.answer is CopyAnswer.ALREADY_SEEN
+    assert skipped[trade.key].answer is CopyAnswer.ALREADY_SEEN
+    assert (rich.totals(at=NOW), rich.holdings(), rich.spending(LEADER, at=NOW)) == before
+    assert len(rich.copy_log()) == 1
+
+
+def test_true_repeats_are_two_trades(rich: SqlLedger) -> None:
+    """Two fills of one transaction with the same numbers differ by their count."""
+    lease = follow(rich)
+    first = leader_trade()
+    for trade in (first, replace(first, occurrence=1)):
+        recorded, _ = copy(rich, lease, trade)
+        assert recorded.answer is CopyAnswer.RECORDED
+    holding = held(rich, first)
+    assert holding is not None
+    assert holding.leader_size == 400
+
+
+@pytest.mark.parametrize("state", [LeaderState.PAUSED, LeaderState.THROTTLED, LeaderState.REMOVED])
+def test_leader_who_is_not_active_is_refused(rich: SqlLedger, state: LeaderState) -> None:
+    """Whatever the loop still believed; the trade is recorded with the reason."""
+    lease = follow(rich)
+    rich.set_leader_state(LEADER, state, reason="the owner said so", at=NOW)
+
+    recorded, order_id = copy(rich, lease, leader_trade())
+
+    assert recorded.answer is CopyAnswer.REFUSED
+    assert [check.name for check in recorded.failed] == ["leader-state"]
+    assert rich.order(order_id) is None
+    (record,) = rich.copy_log()
+    assert record.verdict is CopyVerdict.REFUSED
+    assert "the owner said so" in record.reason
+    assert rich.violations() == ()
+
+
+def test_refusal_records_trade_decision_and_sentences_but_no_order(rich: SqlLedger) -> None:
+    """A limit that was reached tells why, and nothing is reserved."""
+    lease = follow(rich)
+    trade = leader_trade()
+
+    def full(_totals: AccountTotals, _exposure: MarketExposure) -> Sequence[RiskCheck]:
+        return (RiskCheck(name="total-exposure", passed=False, detail="30 + 5 of at most 30"),)
+
+    recorded, order_id = copy(rich, lease, trade, checks=full)
+
+    assert recorded.answer is CopyAnswer.REFUSED
+    assert rich.order(order_id) is None
+    (record,) = rich.copy_log()
+    assert (record.reason_code, record.reason) == ("total-exposure", "30 + 5 of at most 30")
+    assert record.decision_key is not None
+    decision = rich.decision(record.decision_key)
+    assert decision is not None
+    assert (decision.verdict, decision.reason) == (Verdict.REFUSED, "30 + 5 of at most 30")
+    assert [check.name for check in decision.checks] == ["total-exposure"]
+    assert rich.totals(at=NOW).reserved_usdc == 0
+    holding = held(rich, trade)
+    assert holding is not None
+    assert (holding.leader_size, holding.in_flight_usdc) == (200, 0)
+    assert rich.violations() == ()
+
+
+def test_halt_refuses_copies(rich: SqlLedger) -> None:
+    """Also where the checks that were handed in allow everything."""
+    lease = follow(rich)
+    rich.set_trading_state(
+        TradingStateChange(state=TradingState.HALTED, reason="x", by="owner", changed_at=NOW)
+    )
+    recorded, _ = copy(rich, lease, leader_trade())
+    assert [check.name for check in recorded.failed] == ["trading-state"]
+
+
+def test_stranger_is_refused_and_nothing_is_recorded(rich: SqlLedger) -> None:
+    """A wallet that nobody follows has no totals."""
+    lease = take_lease(rich)
+    trade = leader_trade()
+    recorded, order_id = copy(rich, lease, trade)
+    skipped = rich.record_leader_trades([a_record(trade)], lease=lease)
+    assert recorded.answer is skipped[trade.key].answer is CopyAnswer.REFUSED
+    assert rich.order(order_id) is None
+    assert rich.copy_log() == ()
+
+
+def test_caps_see_the_leaders_totals_with_orders_in_flight(rich: SqlLedger) -> None:
+    """Day, leader and market, of this leader alone; the trend's orders are not his."""
+    lease = follow(rich)
+    rich.add_leader(build_leader(address=OTHER_LEADER))
+    intend(rich, 0)
+    copy(rich, lease, leader_trade(0, tx=1))
+    copy(rich, lease, leader_trade(1, tx=2), 1)
+    copy(rich, lease, leader_trade(0, tx=3, leader=OTHER_LEADER))
+    seen: list[LeaderSpending] = []
+
+    def look(spending: LeaderSpending) -> Sequence[RiskCheck]:
+        seen.append(spending)
+        return (RiskCheck(name="cap-day", passed=False, detail="full"),)
+
+    recorded, _ = copy(rich, lease, leader_trade(0, tx=4, outcome=Outcome.DOWN), caps=look)
+
+    assert [check.name for check in recorded.failed] == ["cap-day"]
+    (spending,) = seen
+    condition_id = market_number(0).condition_id
+    assert spending.day_usdc == spending.open_usdc == 2 * OUTLAY
+    assert spending.market_usdc[condition_id] == OUTLAY
+    assert rich.spending(LEADER, at=NOW).market_usdc == {
+        condition_id: OUTLAY,
+        market_number(1).condition_id: OUTLAY,
+    }
+    assert rich.violations() == ()
+
+
+def test_day_total_begins_anew_and_yesterday_is_still_known(rich: SqlLedger) -> None:
+    """Caps on a day are of the UTC day of the order."""
+    lease = follow(rich)
+    copy(rich, lease, leader_trade(0, tx=1))
+    tomorrow = NOW + timedelta(days=1)
+    copy(rich, lease, leader_trade(1, tx=2), 1, at=tomorrow)
+    assert rich.spending(LEADER, at=tomorrow).day_usdc == OUTLAY
+    assert rich.spending(LEADER, at=NOW).day_usdc == OUTLAY
+    assert rich.spending(LEADER, at=NOW).open_usdc == 2 * OUTLAY
+    assert rich.spending(LEADER, at=tomorrow + timedelta(days=1)).day_usdc == 0
+    assert rich.violations() == ()
+
+
+# What became of the orders ----------------------------------------------------------------------
+
+
+def test_fill_becomes_our_holding_through_the_leader(rich: SqlLedger) -> None:
+    """What is not spent is free again; a fee counts as spent."""
+    lease = follow(rich)
+    trade = leader_trade()
+    _, order_id = copy(rich, lease, trade)
+
+    report(rich, order_id, a_fill(order_id, "8", "0.5", fee="0.14"))
+
+    holding = held(rich, trade)
+    assert holding is not None
+    assert (holding.our_size, holding.our_cost_usdc, holding.in_flight_usdc) == (8, 4, 0)
+    spending = rich.spending(LEADER, at=NOW)
+    assert (spending.open_usdc, spending.day_usdc) == (4, Decimal("4.14"))
+    assert rich.violations() == ()
+
+
+def test_order_that_never_arrived_gives_everything_back(rich: SqlLedger) -> None:
+    """The leader's own holding stays what it is."""
+    lease = follow(rich)
+    trade = leader_trade()
+    _, order_id = copy(rich, lease, trade)
+    report(rich, order_id, status=OrderStatus.NEVER_ARRIVED)
+    holding = held(rich, trade)
+    assert holding is not None
+    assert (holding.leader_size, holding.in_flight_usdc) == (200, 0)
+    spending = rich.spending(LEADER, at=NOW)
+    assert spending.open_usdc == spending.day_usdc == 0
+    assert rich.violations() == ()
+
+
+def test_failed_fill_leaves_no_trace_in_the_leaders_totals(rich: SqlLedger) -> None:
+    """Exactly that fill is taken out again; the next one stays."""
+    lease = follow(rich)
+    trade = leader_trade()
+    _, order_id = copy(rich, lease, trade)
+    fill = a_fill(order_id, "4", "0.5", fee="0.07", trade="a", status=FillStatus.MATCHED)
+    kept = a_fill(order_id, "2", "0.5", fee="0.035", trade="b")
+    report(rich, order_id, fill, kept)
+    report(rich, order_id, replace(fill, status=FillStatus.FAILED))
+    holding = held(rich, trade)
+    assert holding is not None
+    assert (holding.our_size, holding.our_cost_usdc) == (2, 1)
+    assert rich.spending(LEADER, at=NOW).day_usdc == Decimal("1.035")
+    assert rich.violations() == ()
+
+
+def test_exit_sells_what_was_bought_through_this_leader_alone(rich: SqlLedger) -> None:
+    """Another leader's shares and the trend's are not his to sell, nor what is promised."""
+    lease = follow(rich)
+    rich.add_leader(build_leader(address=OTHER_LEADER))
+    _, mine = copy(rich, lease, leader_trade(tx=1))
+    report(rich, mine, a_fill(mine, "9", "0.5", trade="a"))
+    _, theirs = copy(rich, lease, leader_trade(tx=2, leader=OTHER_LEADER))
+    report(rich, theirs, a_fill(theirs, "9", "0.5", trade="b"))
+
+    first, exit_id = copy(rich, lease, leader_trade(0, Side.SELL, "100", tx=3), size=Decimal(6))
+    second, _ = copy(rich, lease, leader_trade(0, Side.SELL, "100", tx=4), size=Decimal(6))
+
+    assert first.answer is CopyAnswer.RECORDED
+    assert [check.name for check in second.failed] == ["leader-position"]
+    report(rich, exit_id, a_fill(exit_id, "6", "0.6", fee="0.1", trade="c"))
+    holding = held(rich, leader_trade())
+    assert holding is not None
+    assert (holding.our_size, holding.our_cost_usdc) == (3, Decimal("1.5"))
+    other = held(rich, leader_trade(), OTHER_LEADER)
+    assert other is not None
+    assert other.our_size == 9
+    assert rich.spending(LEADER, at=NOW).open_usdc == Decimal("1.5")
+    assert rich.violations() == ()
+
+
+def test_settlement_ends_the_holding(rich: SqlLedger) -> None:
+    """A settled market is no longer held, and no longer open money of the leader."""
+    lease = follow(rich)
+    trade = leader_trade()
+    _, order_id = copy(rich, lease, trade)
+    report(rich, order_id, a_fill(order_id, "8", "0.5", fee="0.14"))
+    assert rich.settle(resolution(), at=NOW + timedelta(minutes=20)) is not None
+    assert rich.holdings() == ()
+    spending = rich.spending(LEADER, at=NOW)
+    assert (spending.open_usdc, spending.day_usdc) == (0, Decimal("4.14"))
+    assert spending.market_usdc == {}
+    late = a_fill(order_id, "1", "0.5", fee="0", trade="late")
+    report(rich, order_id, late, at=NOW + timedelta(minutes=21))
+    assert rich.spending(LEADER, at=NOW).open_usdc == 0
+    assert rich.violations() == ()
+
+
+# Trades that are not copied ---------------------------------------------------------------------
+
+
+def test_skips_are_recorded_many_at_once_and_change_the_leaders_holding(rich: SqlLedger) -> None:
+    """Buys add, sells take; in any order the net is the same."""
+    lease = follow(rich)
+    trades = (
+        leader_trade(0, Side.SELL, "50", tx=2),
+        leader_trade(0, Side.BUY, "200", tx=1),
+        leader_trade(0, Side.BUY, "30.5", tx=3, outcome=Outcome.DOWN),
+    )
+    answers = rich.record_leader_trades([a_record(trade) for trade in trades], lease=lease)
+    assert {found.answer for found in answers.values()} == {CopyAnswer.RECORDED}
+    assert answers.keys() == {trade.key for trade in trades}
+    sizes = {one.token_id: one.leader_size for one in rich.holdings(LEADER)}
+    assert sizes == {trades[0].token_id: 150, trades[2].token_id: Decimal("30.5")}
+    assert rich.seen_keys(LEADER, since=NOW - timedelta(hours=1)) == set(answers)
+    assert rich.violations() == ()
+
+
+def test_exit_after_a_conversion_does_not_change_the_leaders_own_size(rich: SqlLedger) -> None:
+    """He never made that sale."""
+    lease = follow(rich)
+    rich.record_leader_trades([a_record(leader_trade(tx=1))], lease=lease)
+    told = a_record(leader_trade(0, Side.SELL, "70", tx=2), follows_conversion=True)
+    rich.record_leader_trades([told], lease=lease)
+    holding = held(rich, leader_trade())
+    assert holding is not None
+    assert holding.leader_size == 200
+    assert rich.violations() == ()
+
+
+def test_small_copies_wait_and_are_cleared_by_the_order_that_takes_them(rich: SqlLedger) -> None:
+    """The wait counts from the first; an order ends it."""
+    lease = follow(rich)
+    for number, cents in enumerate(("0.40", "0.350001")):
+        small = a_record(
+            leader_trade(tx=number),
+            CopyVerdict.ACCUMULATED,
+            accumulate_usdc=Decimal(cents),
+            decided_at=NOW + timedelta(seconds=number),
+        )
+        rich.record_leader_trades([small], lease=lease)
+    holding = held(rich, leader_trade())
+    assert holding is not None
+    assert (holding.pending_usdc, holding.pending_since) == (Decimal("0.750001"), NOW)
+    assert rich.violations() == ()
+
+    copy(rich, lease, leader_trade(tx=9))
+
+    holding = held(rich, leader_trade())
+    assert holding is not None
+    assert (holding.pending_usdc, holding.pending_since) == (0, None)
+    assert rich.violations() == ()
+
+
+def test_record_may_clear_what_waited_and_begin_anew(rich: SqlLedger) -> None:
+    """What waited too long lapses with the next one."""
+    lease = follow(rich)
+    old = a_record(leader_trade(tx=1), CopyVerdict.ACCUMULATED, accumulate_usdc=Decimal("0.9"))
+    later = NOW + timedelta(minutes=5)
+    new = a_record(
+        leader_trade(0, Side.SELL, "1", tx=2),
+        CopyVerdict.ACCUMULATED,
+        accumulate_size=Decimal("0.5"),
+        clears_pending=True,
+        decided_at=later,
+    )
+    rich.record_leader_trades([old, new], lease=lease)
+    holding = held(rich, leader_trade())
+    assert holding is not None
+    assert (holding.pending_usdc, holding.pending_size) == (0, Decimal("0.5"))
+    assert holding.pending_since == later
+    assert rich.violations() == ()
+
+
+def test_placed_trade_without_its_order_is_a_defect(rich: SqlLedger) -> None:
+    """Only the transaction that has the order may say so."""
+    lease = follow(rich)
+    with pytest.raises(ValueError, match="together with its order"):
+        rich.record_leader_trades([a_record(leader_trade(), CopyVerdict.PLACED)], lease=lease)
+
+
+def test_copy_with_another_decision_is_a_defect(rich: SqlLedger) -> None:
+    """Trade, decision and order have one key."""
+    lease = follow(rich)
+    record, prepared, _ = a_copy(leader_trade(tx=1))
+    _, _, other = a_copy(leader_trade(tx=2))
+    with pytest.raises(ValueError, match="decision is"):
+        rich.record_copy(record, prepared, other, checks=no_checks, caps=no_caps, lease=lease)
+    assert rich.copy_log() == ()
+
+
+def no_checks(_totals: AccountTotals, _exposure: MarketExposure) -> Sequence[RiskCheck]:
+    """Look at nothing."""
+    return ()
+
+
+# Afterwards -------------------------------------------------------------------------------------
+
+
+def test_five_instants_are_kept(rich: SqlLedger) -> None:
+    """Fill, received, decided, sent, acknowledged, to the microsecond."""
+    lease = follow(rich)
+    trade = leader_trade()
+    copy(rich, lease, trade)
+    sent, answered = NOW + timedelta(microseconds=471), NOW + timedelta(milliseconds=38)
+    rich.record_latency(trade.key, sent_at=sent, acknowledged_at=answered)
+    (record,) = rich.copy_log()
+    assert (record.trade.traded_at, record.trade.received_at) == (
+        trade.traded_at, trade.received_at,
+    )  # fmt: skip
+    assert (record.decided_at, record.sent_at, record.acknowledged_at) == (NOW, sent, answered)
+
+
+def test_failed_leader_trade_is_flagged_once_and_leaves_his_holding(rich: SqlLedger) -> None:
+    """The copy stands alone; the owner is told once."""
+    lease = follow(rich)
+    trade = leader_trade()
+    copy(rich, lease, trade)
+    rich.record_leader_trades([a_record(leader_trade(0, size="30", tx=2))], lease=lease)
+
+    assert rich.void_leader_trade(trade.key, at=NOW, alert=an_alert("void"))
+    assert not rich.void_leader_trade(trade.key, at=NOW, alert=an_alert("void-again"))
+    assert not rich.void_leader_trade(LeaderTradeKey("x"), at=NOW, alert=an_alert("other"))
+
+    flags = {record.trade.key: record.is_voided for record in rich.copy_log()}
+    assert flags[trade.key]
+    assert sum(flags.values()) == 1
+    holding = held(rich, trade)
+    assert holding is not None
+    assert (holding.leader_size, holding.in_flight_usdc) == (30, OUTLAY)
+    alerts = rich.due_alerts(at=NOW, limit=10)
+    assert [one.alert.dedupe_key for one in alerts] == ["void"]
+    assert rich.violations() == ()
+
+
+def test_log_and_counts_tell_everything_newest_first(rich: SqlLedger) -> None:
+    """By leader, by time, by number; a hostile name changes nothing."""
+    lease = follow(rich)
+    rich.add_leader(build_leader(address=OTHER_LEADER))
+    old = leader_trade(0, tx=1, traded_at=NOW - timedelta(hours=2), slug="<script>\x00'; DROP")
+    new = leader_trade(0, tx=2)
+    other = leader_trade(0, tx=3, leader=OTHER_LEADER)
+    rich.record_leader_trades([a_record(trade) for trade in (old, new, other)], lease=lease)
+    assert [record.trade.transaction_hash for record in rich.copy_log()] == [
+        other.transaction_hash, new.transaction_hash, old.transaction_hash,
+    ]  # fmt: skip
+    assert len(rich.copy_log(address=LEADER)) == 2
+    assert len(rich.copy_log(since=NOW - timedelta(hours=1))) == 2
+    assert len(rich.copy_log(limit=1)) == 1
+    assert rich.copy_counts() == {
+        (LEADER, "skipped", "too-old"): 2,
+        (OTHER_LEADER, "skipped", "too-old"): 1,
+    }
+    recent = rich.copy_counts(since=NOW - timedelta(hours=1))
+    assert recent[LEADER, "skipped", "too-old"] == 1
+
+
+def test_holding_of_a_market_that_is_long_over_is_passed_over(rich: SqlLedger) -> None:
+    """What a leader never redeems would else be carried along for ever; ours never goes."""
+    lease = follow(rich)
+    rich.record_leader_trades([a_record(leader_trade(0, tx=1))], lease=lease)
+    _, order_id = copy(rich, lease, leader_trade(1, tx=2), 1)
+    report(rich, order_id, a_fill(order_id, "8", "0.5"))
+    rich.advance_watermark(LEADER, NOW + timedelta(days=1))
+    assert len(rich.holdings()) == 2
+    rich.advance_watermark(LEADER, NOW + timedelta(days=4))
+    (left,) = rich.holdings()
+    assert left.condition_id == market_number(1).condition_id
+    assert rich.violations() == ()
+
+
+def test_damaged_total_is_told(rich: SqlLedger) -> None:
+    """The proof of the books covers every total of a leader."""
+    lease = follow(rich)
+    _, order_id = copy(rich, lease, leader_trade())
+    report(rich, order_id, a_fill(order_id, "8", "0.5"))
+    damage = {
+        "UPDATE leader_holdings SET our_size = our_size + 1": "our_size",
+        "UPDATE leader_holdings SET our_cost = our_cost + 1": "our_cost",
+        "UPDATE leader_holdings SET in_flight = in_flight + 1": "in_flight",
+        "UPDATE leader_holdings SET leader_size = leader_size + 1": "leader_size",
+        "UPDATE leader_holdings SET pending = pending + 1": "pending",
+        "UPDATE leaders SET open_spent = open_spent + 1": "spent and open",
+        "UPDATE leaders SET day_spent = day_spent + 1": "spent on the day",
+    }
+    for statement, name in damage.items():
+        with rich._database.writing() as connection:
+            connection.exec_driver_sql(statement)
+        assert any(f": {name} is " in sentence for sentence in rich.violations()), name
+        with rich._database.writing() as connection:
+            connection.exec_driver_sql(statement.replace("+ 1", "- 1"))
+    assert rich.violations() == ()
