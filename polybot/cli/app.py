@@ -6,7 +6,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from polybot.cli.copy_commands import copying
 from polybot.cli.key_commands import AsJson, keys
+from polybot.cli.leaders_commands import leaders as leader_commands
 from polybot.cli.session import Session
 from polybot.domain.modes import Mode, TradingState
 from polybot.errors import PolybotError
@@ -43,6 +45,8 @@ app = typer.Typer(
 )
 
 app.add_typer(keys, name="key")
+app.add_typer(leader_commands, name="leaders")
+app.add_typer(copying, name="copy")
 
 Reason = Annotated[
     str | None, typer.Argument(help="Why; it is recorded and sent to the owner.", metavar="REASON")

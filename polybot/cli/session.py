@@ -93,6 +93,20 @@ def ledger_now(ledger: "Ledger", mode: Mode) -> datetime:
     return wall_clock()
 
 
+async def now_of_mode(settings: "Settings") -> datetime:
+    """Return the present of whoever trades: a sandbox lives in its own time.
+
+    Raises:
+        TransientError: The sandbox does not answer.
+    """
+    from polybot.adapters.clock import SandboxClock, SystemClock
+
+    if settings.mode is not Mode.SANDBOX:
+        return await SystemClock().now()
+    async with SandboxClock(settings.sandbox.url) as clock:
+        return await clock.now()
+
+
 def wall_clock() -> datetime:
     """Return the current instant, aware UTC."""
     import asyncio

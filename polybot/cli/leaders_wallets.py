@@ -1,0 +1,85 @@
+"""Which wallet is meant, and whether it may be followed."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from polybot.domain.leaders import Leader, LeaderAddress
+from polybot.errors import ConfigurationError, PermanentError
+
+if TYPE_CHECKING:
+    from polybot.config import Settings
+
+
+def read_wallet(text: str) -> LeaderAddress:
+    """Return a wallet's address in lower case.
+
+    An address is followed as it stands: one that nearly is one is refused with what is wrong,
+    because a typing error would copy a stranger.
+
+    Raises:
+        PermanentError: Not an address, a wrong checksum, or the zero address.
+
+    Source: eips.ethereum.org/EIPS/eip-55 (2026-11-22).
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from polybot.config.values import AccountAddress
+
+    try:
+        address: str = TypeAdapter(AccountAddress).validate_python(text)
+    except ValidationError as error:
+        why = str(error.errors()[0].get("ctx", {}).get("error", "is no address"))
+        raise PermanentError(f"WALLET {why}; was {text[:60]!a}") from None
+    return LeaderAddress(address.lower())
+
+
+def refuse_own(wallet: LeaderAddress, settings: "Settings") -> None:
+    """Refuse a wallet that is ours: a loop of followers would copy its own copies.
+
+    Raises:
+        ConfigurationError: It is the funder, the key's own address, a wallet that belongs to the
+            key, or the relayer key's address.
+    """
+    for address, what in _own_wallets(settings):
+        if address.lower() == wallet:
+            raise ConfigurationError(
+                f"{wallet} is {what}: nobody copies himself; follow another wallet"
+            )
+
+
+def _own_wallets(settings: "Settings") -> Iterable[tuple[str, str]]:
+    if settings.live.funder is not None:
+        yield settings.live.funder, "our own wallet (live.funder)"
+    if settings.live.relayer_address is not None:
+        yield settings.live.relayer_address, "our own (live.relayer_address)"
+    if settings.live.key_source != "keystore" or not settings.keystore_path.exists():
+        return
+    from polybot.adapters.polymarket.wallets import wallets_of
+    from polybot.trading_key import key_address
+
+    # Of whichever mode: a wallet that is ours stays ours on paper.
+    for wallet in wallets_of(key_address(settings)):
+        yield wallet.address, f"the {wallet.kind} of our own key"
+
+
+def find_leader(leaders: Iterable[Leader], text: str) -> Leader:
+    """Return the leader of an address or of a name that only one of them has.
+
+    Raises:
+        PermanentError: Nobody such is followed, or several are.
+    """
+    followed = tuple(leaders)
+    named = [one for one in followed if one.name == text]
+    if len(named) == 1:
+        return named[0]
+    if len(named) > 1:
+        raise PermanentError(f"{len(named)} leaders are named {text[:40]!a}: give the address")
+    if not text.startswith(("0x", "0X")):
+        raise PermanentError(
+            f"nobody named {text[:40]!a} is followed: `polybot leaders list` shows who is"
+        )
+    address = read_wallet(text)
+    for one in followed:
+        if one.address == address:
+            return one
+    raise PermanentError(f"{address} is not followed: `polybot leaders add {address}` follows it")
