@@ -211,3 +211,15 @@ def test_resting_order_that_left_the_book_waits_for_its_trades() -> None:
     long_gone = LONG_AFTER - timedelta(seconds=30)
     assert verdict(None, absent_since=long_gone, **kept).status is OrderStatus.UNFILLED
     assert verdict(None, trade("4"), absent_since=long_gone, **kept).status is OrderStatus.FILLED
+
+
+def test_order_that_its_trades_use_up_needs_no_patience() -> None:
+    """Nothing of its budget is left for another match, shown or not."""
+    report = verdict(None, trade("6", "a"), trade("3.99", "b"))
+    assert report.status is OrderStatus.FILLED
+    assert len(report.fills) == 2
+
+
+def test_order_with_a_cent_left_may_still_match() -> None:
+    """A market order fills level by level, and its trades show one after another."""
+    assert verdict(None, trade("9.98")).status is OrderStatus.UNKNOWN

@@ -16,7 +16,7 @@ from typing import Final
 from polybot.adapters.polymarket.order_wire import PlacedState
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.markets import FeeSchedule
-from polybot.domain.orders import FillStatus, OrderReport, OrderStatus
+from polybot.domain.orders import FillStatus, OrderReport, OrderStatus, Side
 from polybot.domain.venue_account import (
     LATE_FILL_WATCH,
     VenueOrder,
@@ -29,6 +29,8 @@ from polybot.domain.venue_account import (
 ARRIVAL_GRACE: Final = timedelta(seconds=120)
 # Trades show some seconds after the match.
 TRADES_LAG: Final = timedelta(seconds=30)
+# Budgets of market orders are whole cents.
+CENT: Final = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,8 @@ def _conclusion(
     if record.status is OrderStatus.RESTING:
         since = max(evidence.absent_since or now, _last_match(evidence, record))
         return since + patience.trades, *_over(evidence, "it left the book")
+    if _is_used_up(record, evidence):
+        return record.created_at, *_over(evidence, "its trades use it up")
     if evidence.trades:
         proved_at = _last_match(evidence, record) + patience.trades
         return proved_at, *_over(evidence, "its trades show it, the book does not")
@@ -128,6 +132,16 @@ def _conclusion(
     is_matched = evidence.taken is PlacedState.MATCHED
     proved_at = record.created_at + (patience.matched if is_matched else patience.arrival)
     return proved_at, *_over(evidence, f"taken as {evidence.taken}, and no trade shows it")
+
+
+def _is_used_up(record: OrderRecord, evidence: Evidence) -> bool:
+    """Return whether the trades leave nothing that could still match: no other one can come."""
+    size = sum((trade.size for trade in evidence.trades), Decimal())
+    if record.side is Side.SELL or record.time_in_force.rests:
+        return size >= record.size
+    # A market BUY spends its budget; what is left of it is less than the venue's own grid.
+    spent = sum((trade.size * trade.price for trade in evidence.trades), Decimal())
+    return record.budget_usdc - spent < CENT
 
 
 def _has_all_trades(
