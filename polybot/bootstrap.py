@@ -20,7 +20,7 @@ from polybot.domain.markets import MarketSeries
 from polybot.domain.modes import Mode
 from polybot.domain.reconciliation import ReconcileTiming
 from polybot.domain.venue_account import UserEvent
-from polybot.errors import ConfigurationError
+from polybot.errors import ConfigurationError, PolybotError
 from polybot.going_live import (
     GatedExchange,
     LivePermission,
@@ -28,6 +28,7 @@ from polybot.going_live import (
     LiveRequest,
     NoExchange,
     NotLive,
+    clock_difference,
     may_trade_live,
 )
 from polybot.indicators import StrategyParams
@@ -241,6 +242,8 @@ async def _open_venue(
             version=installed_version(),
             health=read_health(settings.home, settings.mode),
             doctor_max_age=timedelta(seconds=settings.live.doctor_max_age_s),
+            clock_difference=await _clock_difference(live.account, clock),
+            max_clock_difference=timedelta(seconds=settings.live.max_clock_difference_s),
             now=await clock.now(),
         )
     )
@@ -256,3 +259,12 @@ async def _open_venue(
         permission=permission,
         user_events=live.user_events,
     )
+
+
+async def _clock_difference(account: VenueAccount, clock: Clock) -> timedelta | None:
+    began = await clock.now()
+    try:
+        told = await account.server_time()
+    except PolybotError:
+        return None
+    return clock_difference(told, began=began, ended=await clock.now())

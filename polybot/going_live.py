@@ -36,6 +36,9 @@ class LiveRequest:
     health: HealthRecord | None
     """``None`` where no doctor's record is, or none that can be read."""
     doctor_max_age: timedelta
+    clock_difference: timedelta | None
+    """Between this machine and the venue, a moment ago; ``None`` where the venue told no time."""
+    max_clock_difference: timedelta
     now: datetime
 
 
@@ -78,6 +81,19 @@ def may_trade_live(request: LiveRequest) -> LivePermission:
     return LiveAllowed(examined_at=request.health.checked_at)
 
 
+def clock_difference(told: datetime, *, began: datetime, ended: datetime) -> timedelta:
+    """Return how far this machine's clock is off, at the least that the answer allows.
+
+    Args:
+        told: The venue's time in whole seconds: it meant any instant within that second.
+        began: When it was asked, by our clock.
+        ended: When it had answered.
+    """
+    middle = began + (ended - began) / 2
+    ahead, behind = told - middle, middle - (told + timedelta(seconds=1))
+    return max(ahead, behind, timedelta(0))
+
+
 def unreconciled(
     record: ReconciliationRecord, *, now: datetime, max_age: timedelta
 ) -> LiveRefused | None:
@@ -111,6 +127,8 @@ def _missing(request: LiveRequest) -> list[str]:
     reasons = []
     if not request.is_confirmed:
         reasons.append("the run lacks its second word: set `live: true` in its parameters")
+    if (objection := _clock_objection(request)) is not None:
+        reasons.append(objection)
     health = request.health
     if health is None:
         return [*reasons, "no `polybot doctor` of live mode is on record: run it"]
@@ -136,6 +154,19 @@ def _missing(request: LiveRequest) -> list[str]:
             f"{_ago(health.checked_at, request.now)}: run `polybot doctor`"
         )
     return reasons
+
+
+def _clock_objection(request: LiveRequest) -> str | None:
+    """Return why this machine's time may not date a signature; a wrong one is a wrong order."""
+    difference = request.clock_difference
+    if difference is None:
+        return "the venue did not tell its time: an order's date could be wrong"
+    if difference <= request.max_clock_difference:
+        return None
+    return (
+        f"this machine's clock differs from the venue's by {difference.total_seconds():.1f} s, at "
+        f"most {request.max_clock_difference.total_seconds():g} s are safe: turn on NTP"
+    )
 
 
 def _ago(then: datetime, now: datetime) -> str:

@@ -3,19 +3,22 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from polybot.adapters.clock import SystemClock
 from polybot.adapters.health_file import read_health
 from polybot.domain.alerts import AlertKind
 from polybot.domain.decisions import Verdict
 from polybot.domain.modes import Mode, TradingState
-from polybot.domain.orders import FillStatus, OrderStatus
+from polybot.domain.orders import FillStatus, OrderId, OrderStatus, PreparedOrder, SubmitResult
 from polybot.domain.reconciliation import ReconcileVerdict
 from polybot.errors import ConfigurationError, DataError
+from polybot.going_live import GatedExchange
 from tests.flows.live import CASH_USDC, LiveDesk, open_live_desk
 
 
@@ -111,6 +114,78 @@ async def test_run_without_its_second_word_refuses_and_says_so(desk: LiveDesk) -
     (told,) = desk.alerts()
     assert told.kind is AlertKind.RUN_FAILED
     assert "live: true" in told.body
+
+
+async def test_clock_that_is_off_sends_no_order(desk: LiveDesk) -> None:
+    """Looked at before each run: the doctor's look may be hours old."""
+    desk.arm(kind="clock-skew", route="GET /time", skew_s=6)
+    with pytest.raises(ConfigurationError, match=r"differs from the venue's by 6\.\d s"):
+        await desk.trend()
+    assert desk.requests("/order") == 0
+
+
+async def test_suspend_before_the_decision_trades_nothing(
+    desk: LiveDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight hours of sleep while the run waited for its window: a recorded skip."""
+    sleep_until = SystemClock.sleep_until
+
+    async def suspended(clock: SystemClock, instant: datetime) -> None:
+        await sleep_until(clock, instant + timedelta(hours=8))
+
+    monkeypatch.setattr(SystemClock, "sleep_until", suspended)
+    await desk.trend()
+    decision = desk.decision()
+    assert decision is not None
+    assert decision.verdict is Verdict.SKIPPED
+    assert decision.reason.startswith("too-late: ")
+    assert desk.requests("/order") == 0
+
+
+@pytest.mark.parametrize("asleep", [timedelta(minutes=3), timedelta(hours=8)], ids=["3m", "8h"])
+async def test_suspend_between_approval_and_order_trades_nothing(
+    desk: LiveDesk, monkeypatch: pytest.MonkeyPatch, asleep: timedelta
+) -> None:
+    """What was approved then is not sent now, not even into the same window."""
+    from flows import trend as module
+
+    decide = module.execute
+
+    async def suspended(*steps: Any) -> Any:
+        desk.set_clock(desk.now + asleep)
+        return await decide(*steps)
+
+    monkeypatch.setattr(module, "execute", suspended)
+    for number in range(4):
+        await desk.trend(number)
+    made = [desk.decision(number) for number in range(4)]
+    verdicts = {one.verdict for one in made if one is not None}
+    assert Verdict.SKIPPED in verdicts
+    assert verdicts <= {Verdict.SKIPPED, Verdict.HELD}
+    assert desk.requests("/order") == 0
+
+
+async def test_suspend_between_record_and_request_sends_nothing(
+    desk: LiveDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The intent is durable and the machine sleeps: the order does not exist, and is closed."""
+    prepare = GatedExchange.submit
+
+    async def suspended(exchange: GatedExchange, prepared: PreparedOrder) -> SubmitResult:
+        desk.set_clock(desk.now + timedelta(minutes=3))
+        return await prepare(exchange, prepared)
+
+    monkeypatch.setattr(GatedExchange, "submit", suspended)
+    await trade(desk)
+    with desk.ledger() as ledger:
+        assert ledger.open_orders() == ()
+        assert ledger.totals(at=desk.now).reserved_usdc == 0
+        (row,) = [one for one in ledger.trade_log() if one.order_id]
+        order = ledger.order(OrderId(row.order_id))
+        assert order is not None
+        assert order.status is OrderStatus.REJECTED
+        assert "not sent: the decision is 180 s old" in order.reason
+    assert desk.requests("/order") == 0
 
 
 async def test_settling_without_its_second_word_redeems_nothing(desk: LiveDesk) -> None:

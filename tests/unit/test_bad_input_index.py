@@ -23,6 +23,8 @@ ANSWERS = (
 )
 BY_VALUE = (CORPUS, ACCOUNT, FRAMES)
 LIVE = "unit/test_bad_input_live.py::"
+FLOWS = "flows/test_live.py::"
+TLS = "contract/test_tls.py::"
 
 INDEX: dict[int, tuple[str, ...]] = {
     1: (
@@ -118,6 +120,12 @@ INDEX: dict[int, tuple[str, ...]] = {
         "unit/test_config.py::test_a_socket_is_encrypted_or_on_this_machine",
         f"{LIVE}test_order_that_is_redirected_goes_nowhere_else",
         f"{LIVE}test_private_read_that_is_redirected_goes_nowhere_else",
+        f"{TLS}test_certificate_that_nobody_vouches_for_is_refused",
+        f"{TLS}test_order_to_an_impostor_never_leaves",
+        f"{TLS}test_impostor_is_shown_no_credentials",
+        f"{TLS}test_socket_of_an_impostor_is_shown_no_credentials",
+        f"{TLS}test_encrypted_venue_that_points_elsewhere_is_not_followed",
+        f"{TLS}test_proxy_of_the_environment_sees_neither_order_nor_credentials",
     ),
     23: (
         "unit/test_polymarket_order_wire.py::test_retry_after_is_honoured_and_clamped",
@@ -125,7 +133,8 @@ INDEX: dict[int, tuple[str, ...]] = {
     ),
     24: (
         "unit/test_cli_doctor.py::test_clock_may_differ_by_two_seconds",
-        "unit/test_live_gate.py::test_a_live_bot_without_a_doctor_may_not_trade",
+        "unit/test_live_gate.py::test_each_missing_thing_refuses_and_is_named",
+        f"{FLOWS}test_clock_that_is_off_sends_no_order",
         "sandbox/test_venue_faults.py::test_a_skewed_clock_refuses_what_was_signed_by_the_true_one",
     ),
     32: (
@@ -152,6 +161,8 @@ INDEX: dict[int, tuple[str, ...]] = {
         "contract/test_ledger_opening.py::test_newer_ledger_is_refused_and_kept",
         "contract/test_ledger_opening.py::test_read_only_ledger_is_refused",
         "contract/test_ledger_opening.py::test_full_disk_is_permanent_and_loses_nothing",
+        "contract/test_ledger_file_systems.py::"
+        "test_ledger_on_a_share_is_refused_before_anything_is_written",
         "contract/test_ledger_opening.py::test_lock_beyond_the_time_out_is_transient",
         "contract/test_ledger_processes.py::test_one_decision_has_one_order_whoever_races",
     ),
@@ -168,6 +179,9 @@ INDEX: dict[int, tuple[str, ...]] = {
         "contract/test_ledger_processes.py::"
         "test_killed_process_leaves_every_finished_step_and_no_half_one",
         "contract/test_clock.py::test_system_clock_notices_a_clock_that_is_set_back",
+        f"{FLOWS}test_suspend_before_the_decision_trades_nothing",
+        f"{FLOWS}test_suspend_between_approval_and_order_trades_nothing",
+        f"{FLOWS}test_suspend_between_record_and_request_sends_nothing",
         f"{LIVE}test_forged_time_trades_no_window",
     ),
 }

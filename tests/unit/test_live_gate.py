@@ -33,6 +33,7 @@ from polybot.going_live import (
     LiveRefused,
     LiveRequest,
     NotLive,
+    clock_difference,
     may_trade_live,
     unreconciled,
 )
@@ -59,6 +60,8 @@ REQUEST = LiveRequest(
     version="1",
     health=GREEN,
     doctor_max_age=timedelta(hours=24),
+    clock_difference=timedelta(seconds=2),
+    max_clock_difference=timedelta(seconds=2),
     now=NOW + timedelta(hours=1),
 )
 AGREED = ReconciliationRecord(
@@ -122,6 +125,11 @@ def test_other_modes_have_no_gate(mode: Mode) -> None:
         ({"key_address": "0xOther"}, "looked at another key"),
         ({"health": replace(GREEN, key_address="")}, "looked at another key"),
         ({"version": "2"}, "the doctor looked at polybot 1, this is 2"),
+        (
+            {"clock_difference": timedelta(seconds=2.1)},
+            "differs from the venue's by 2.1 s, at most 2",
+        ),
+        ({"clock_difference": None}, "the venue did not tell its time"),
         ({"now": NOW + timedelta(hours=24, seconds=1)}, "which is 86401 s ago"),
         ({"now": NOW - timedelta(seconds=6)}, "which is 6 s in the future"),
     ],
@@ -148,6 +156,24 @@ def test_everything_missing_is_named_at_once() -> None:
     )
     assert isinstance(answer, LiveRefused)
     assert len(answer.reasons) == 8
+
+
+@pytest.mark.parametrize(
+    ("told_s", "began_s", "ended_s", "off_s"),
+    [
+        (10, 10.0, 10.0, 0.0),
+        (10, 10.9, 11.1, 0.0),
+        (10, 10.0, 14.0, 1.0),
+        (10, 7.0, 8.0, 2.5),
+        (10, 16.0, 16.0, 5.0),
+    ],
+)
+def test_clock_is_compared_with_the_whole_second_that_the_venue_told(
+    told_s: float, began_s: float, ended_s: float, off_s: float
+) -> None:
+    """And with the middle of the question: nothing is held against a slow answer."""
+    told, began, ended = (NOW + timedelta(seconds=each) for each in (told_s, began_s, ended_s))
+    assert clock_difference(told, began=began, ended=ended) == timedelta(seconds=off_s)
 
 
 @pytest.mark.parametrize(

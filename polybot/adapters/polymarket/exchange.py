@@ -8,8 +8,8 @@ unit differs between sources.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import assert_never
+from datetime import UTC, datetime, timedelta
+from typing import Final, assert_never
 
 from polybot.adapters.polymarket.account import PolymarketAccount
 from polybot.adapters.polymarket.answers import RefusalCause
@@ -47,6 +47,10 @@ from polybot.domain.orders import (
 )
 from polybot.errors import DataError, PolybotError, TransientError
 from polybot.ports import Clock, MarketData
+
+# An order leaves within a second of its decision; one that is older was held up by a suspended
+# machine, and the prices that it was decided on are gone.
+OLDEST_SENT: Final = timedelta(seconds=30)
 
 
 class PolymarketExchange:
@@ -203,6 +207,10 @@ class PolymarketExchange:
                 assert_never(never)
 
     def _objection(self, signed: SignedOrder, now: datetime) -> str | None:
+        age = now - datetime.fromtimestamp(signed.fields.timestamp_ms / 1000, UTC)
+        if age > OLDEST_SENT:
+            # The machine slept between the decision and its order.
+            return f"the decision is {age.total_seconds():.0f} s old"
         active = self._memory.restriction(at=now)
         if active is None or not active.stops(is_post_only=signed.fields.is_post_only):
             return None

@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from polybot.adapters.storage.engine import Database, sqlite_path
 from polybot.adapters.storage.faults import translated_errors
+from polybot.adapters.storage.file_systems import refuse_network_file_system
 from polybot.adapters.storage.tables import ACCOUNT
 from polybot.domain.modes import Mode, TradingState
 from polybot.errors import ConfigurationError
@@ -109,6 +110,7 @@ def _ensure_file(url: URL, path: Path, *, mode: Mode, busy_timeout_s: float) -> 
     where = str(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        refuse_network_file_system(path)
         if path.exists():
             _check_file(path)
             return
