@@ -94,7 +94,7 @@ class PlannedFault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, fro
 
     kind: FaultKind
     route: str = ""
-    """Only requests like this: ``POST /order``, ``/data/``, or any where empty."""
+    """Only requests like this: ``POST /order``, ``/data/``, ``LEADER``, or any where empty."""
     probability: float = 1.0
     count: int = 1
     """How often at most; 0 is without end."""
@@ -141,7 +141,8 @@ class PlannedFault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, fro
             return True
         if self.route.startswith("/"):
             return route.partition(" ")[2].startswith(self.route)
-        return route == self.route
+        # The first word alone: every leader, every socket.
+        return self.route in (route, route.partition(" ")[0])
 
 
 class FaultFile(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

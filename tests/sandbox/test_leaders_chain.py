@@ -195,6 +195,19 @@ async def test_the_node_refuses_what_it_cannot_answer(
             assert await client.call("eth_chainId") == "0x89"
 
 
+async def test_what_was_not_on_the_chain_yet_is_told_to_new_subscribers() -> None:
+    """And nothing that was there before: a subscription replays nothing."""
+    with serve_stage(open_stage(QUIET_OPTIONS)) as wire:
+        wire.act(slug=SLUG)
+        wire.advance(5)
+        (late,) = wire.act(slug=SLUG)
+        async with node(wire.url) as client:
+            await client.call("eth_subscribe", "logs", _fills_of(wire.leader))
+            wire.advance(2)
+            (told,) = await client.heard()
+    assert told["transactionHash"] == late["transaction_hash"]
+
+
 async def test_an_unsubscribed_client_hears_nothing_more() -> None:
     with serve_stage(open_stage(QUIET_OPTIONS)) as wire:
         async with node(wire.url) as client:

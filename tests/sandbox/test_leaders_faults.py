@@ -166,7 +166,7 @@ async def test_an_unheard_trade_is_only_in_the_data_api() -> None:
 
 async def test_a_late_index_hides_a_trade_among_older_ones() -> None:
     with serve_stage(open_stage(PROMPT)) as wire:
-        wire.arm(kind="index-late", delay_ms=100_000)
+        wire.arm(kind="index-late", route="LEADER", delay_ms=100_000)
         late = wire.act(slug=SLUG)
         wire.advance(1)
         prompt = wire.act(slug=SLUG)

@@ -26,6 +26,7 @@ from polybot.sandbox.seeds import digest
 from polybot.sandbox.wire import json_answer
 
 _CHANNEL: Final = "/chain"
+_TELLS_MS: Final = 60_000
 _MOST_LOGS: Final = 10_000
 _MOST_BLOCKS: Final = 100_000
 
@@ -134,13 +135,13 @@ class NodeRoutes:
             notice = notices[self._told]
             self._told += 1
             for client in self._clients:
-                self._offer(client, notice)
+                self._offer(client, notice, client.filters)
         for client in self._clients:
             self._tell_heads(client, now_ms)
             for frame in client.delivery.take(now_ms):
                 client.outbox.put_nowait(frame.decode())
 
-    def _offer(self, client: _Client, notice: Notice) -> None:
+    def _offer(self, client: _Client, notice: Notice, filters: dict[str, LogFilter]) -> None:
         trade = notice.entry.event
         if not isinstance(trade, WalletTrade):
             return
@@ -151,7 +152,7 @@ class NodeRoutes:
             is_restored=notice.kind == "restored" or is_restored(notice.entry, due_ms),
             is_removed=notice.kind == "removed",
         )
-        for name, wanted in client.filters.items():
+        for name, wanted in filters.items():
             if wanted.fits(log):
                 client.delivery.offer(_notification(name, log), due_ms)
 
@@ -211,7 +212,12 @@ class NodeRoutes:
             client.heads.add(name)
             client.head = now_ms // 1000
         elif kind == "logs":
-            client.filters[name] = read_filter(call.params[1] if len(call.params) > 1 else {})
+            wanted = read_filter(call.params[1] if len(call.params) > 1 else {})
+            client.filters[name] = wanted
+            # What has happened but was not on the chain yet will be heard of.
+            for entry in self._stage.since(now_ms - _TELLS_MS):
+                if entry.chain_ms > now_ms:
+                    self._offer(client, Notice("made", now_ms, entry), {name: wanted})
         else:
             raise _RpcError(-32602, f"no such subscription: {str(kind)[:80]}")
         return name

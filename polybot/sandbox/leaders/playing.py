@@ -13,7 +13,7 @@ from polybot.sandbox.leaders.events import (
     WalletEvent,
     WalletTrade,
 )
-from polybot.sandbox.leaders.script import Planned, PlannedConversion, PlannedTrade
+from polybot.sandbox.leaders.plans import Planned, PlannedConversion, PlannedTrade
 from polybot.sandbox.leaders.wallets import Wallet, stranger
 from polybot.sandbox.listing import VenueMarket
 from polybot.sandbox.seeds import digest
@@ -82,24 +82,30 @@ def build_trades(
         )
         for price, size in fills
     ]
-    total = sum((one.size for one in own), Decimal(0))
-    usdc = sum((one.usdc for one in own), Decimal(0))
-    flipped = "SELL" if side == "BUY" else "BUY"
-    theirs = WalletTrade(
-        wallet=opposite,
-        name="",
-        token=other or token,
-        # Two buyers of both outcomes mint a pair; two sellers merge one.
-        side=side if other is not None else flipped,
-        size=total,
-        usdc=total - usdc if other is not None else usdc,
-        at_ms=at_ms,
-        transaction_hash=hashed,
-        counterparty=wallet.address,
-        is_taker=is_maker,
-    )
+    theirs = _other_side(own, opposite, other)
     # The exchange settles the makers first and the taker's whole order last.
     return [*own, theirs] if is_maker else [theirs, *own]
+
+
+def _other_side(own: list[WalletTrade], wallet: str, other: TradedToken | None) -> WalletTrade:
+    """Return the one row of whoever stood on the other side of all of a wallet's."""
+    first = own[0]
+    total = sum((one.size for one in own), Decimal(0))
+    usdc = sum((one.usdc for one in own), Decimal(0))
+    flipped = "SELL" if first.side == "BUY" else "BUY"
+    return WalletTrade(
+        wallet=wallet,
+        name="",
+        token=other or first.token,
+        # Two buyers of both outcomes mint a pair; two sellers merge one.
+        side=first.side if other is not None else flipped,
+        size=total,
+        usdc=total - usdc if other is not None else usdc,
+        at_ms=first.at_ms,
+        transaction_hash=first.transaction_hash,
+        counterparty=first.wallet,
+        is_taker=not first.is_taker,
+    )
 
 
 def _trade_window(

@@ -13,8 +13,9 @@ from typing import Final, Literal, Protocol
 
 from polybot.sandbox.fault_plan import FaultPlan, PlannedFault
 from polybot.sandbox.leaders.events import Entry, WalletEvent, WalletTrade
+from polybot.sandbox.leaders.plans import Planned
 from polybot.sandbox.leaders.playing import play
-from polybot.sandbox.leaders.script import Planned, Script
+from polybot.sandbox.leaders.script import Script
 from polybot.sandbox.leaders.wallets import LeaderOptions, Wallet, make_wallets
 from polybot.sandbox.seeds import stream
 from polybot.sandbox.venue import SandboxVenue
