@@ -126,7 +126,7 @@ class Running:
             return not (orders.in_flight or orders.unknown or orders.waiting_trades)
 
         await self.until(is_settled)
-        await self.until(lambda: len(self.loop._parts.records) == 0)  # noqa: SLF001
+        await self.until(lambda: len(self.loop._parts.records) == 0)
 
     async def until(self, is_true: Callable[[], bool]) -> None:
         """Wait for something that has no event; fail where the loop broke."""

@@ -14,8 +14,8 @@ from polybot.domain.leaders import Leader, LeaderHolding, LeaderPosition
 from polybot.domain.markets import MarketWindow
 from polybot.domain.money import ZERO_SHARES
 
-# The Data API shows a trade within seconds; a leader who was quiet for so long is shown in full.
-QUIET: Final = timedelta(seconds=60)
+# The Data API shows positions about a minute late; a leader quiet for so long is shown in full.
+QUIET: Final = timedelta(seconds=180)
 # Venue and record may differ by the dust of roundings [shares].
 DUST: Final = Decimal("0.01")
 _NONE: Final = Decimal(0)
