@@ -191,3 +191,15 @@ def test_no_leaders_is_a_choice() -> None:
     stage.advance()
     assert stage.entries == []
     assert stage.leaders == ()
+
+
+def test_a_first_look_after_days_plays_the_last_day_alone() -> None:
+    """A venue that ran for a week without anybody asking answers at once."""
+    options = LeaderOptions(leaders=1, crowd=0, rate=1)
+    stage = open_stage(options)
+    assert isinstance(stage.venue.clock, SteppedClock)
+    stage.venue.clock.advance(7 * 86_400)
+    now_ms = stage.advance()
+    first_ms = stage.entries[0].event.at_ms
+    assert now_ms - 86_400_000 < first_ms < now_ms - 80_000_000
+    assert stage.entries[-1].event.at_ms > now_ms - 3_600_000

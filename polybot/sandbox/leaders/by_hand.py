@@ -13,7 +13,6 @@ from polybot.sandbox.leaders.events import (
     Entry,
     TradedToken,
     WalletConversion,
-    WalletEvent,
 )
 from polybot.sandbox.leaders.playing import Fill, build_trades
 from polybot.sandbox.leaders.stage import LeaderStage
@@ -75,13 +74,26 @@ def act(stage: LeaderStage, wanted: ActRequest) -> list[Entry]:
     wallet = _wallet(stage, wanted.leader)
     now_ms = stage.advance()
     made: list[Entry] = []
+    token, other = _tokens(stage, wanted)
+    fills = _fills(stage, wanted, token, now_ms)
     for number in range(wanted.count):
         name = ("by-hand", len(stage.entries), number)
-        if wanted.kind in ("BUY", "SELL"):
-            events = _trades(stage, wallet, wanted, now_ms, name)
-        else:
-            events = [_conversion(stage, wallet, wanted, now_ms, name)]
-        made += stage.add(events)
+        if wanted.kind not in ("BUY", "SELL"):
+            made += stage.add([_conversion(stage, wallet, wanted, token, at_ms=now_ms, name=name)])
+            continue
+        trades = build_trades(
+            stage.venue.seed,
+            wallet,
+            token,
+            side=wanted.kind,
+            fills=fills,
+            at_ms=now_ms,
+            name=name,
+            is_maker=wanted.is_maker,
+            other=other if wanted.is_complement else None,
+            transaction_hash=wanted.transaction_hash,
+        )
+        made += stage.add(trades)
     return [one for one in made if one.event.wallet == wallet.address]
 
 
@@ -102,14 +114,8 @@ def _wallet(stage: LeaderStage, text: str) -> Wallet:
     return new
 
 
-def _trades(
-    stage: LeaderStage,
-    wallet: Wallet,
-    wanted: ActRequest,
-    now_ms: int,
-    name: tuple[object, ...],
-) -> list[WalletEvent]:
-    token, other = _tokens(stage, wanted)
+def _fills(stage: LeaderStage, wanted: ActRequest, token: TradedToken, now_ms: int) -> list[Fill]:
+    """Return prices and sizes, at the quotes where no price is given."""
     rows = wanted.fills or [FillRequest(wanted.size)]
     quoted = [Decimal("0.5")] * len(rows)
     market = stage.venue.listing.by_token(token.token_id)
@@ -123,23 +129,9 @@ def _trades(
             is_maker=wanted.is_maker,
             count=len(rows),
         )
-    fills: list[Fill] = [
+    return [
         (quoted[at] if one.price is None else one.price, one.size) for at, one in enumerate(rows)
     ]
-    return list(
-        build_trades(
-            stage.venue.seed,
-            wallet,
-            token,
-            side=wanted.kind,
-            fills=fills,
-            at_ms=now_ms,
-            name=name,
-            is_maker=wanted.is_maker,
-            other=other if wanted.is_complement else None,
-            transaction_hash=wanted.transaction_hash,
-        )
-    )
 
 
 def _tokens(stage: LeaderStage, wanted: ActRequest) -> tuple[TradedToken, TradedToken | None]:
@@ -164,10 +156,11 @@ def _conversion(
     stage: LeaderStage,
     wallet: Wallet,
     wanted: ActRequest,
-    now_ms: int,
+    token: TradedToken,
+    *,
+    at_ms: int,
     name: tuple[object, ...],
 ) -> WalletConversion:
-    token, _ = _tokens(stage, wanted)
     return WalletConversion(
         wallet=wallet.address,
         name=wallet.name,
@@ -178,7 +171,7 @@ def _conversion(
         condition_id=token.condition_id,
         size=wanted.size,
         usdc=wanted.size,
-        at_ms=now_ms,
+        at_ms=at_ms,
         transaction_hash=wanted.transaction_hash
         or "0x" + digest("by-hand-conversion", stage.venue.seed, *name).hex(),
     )

@@ -21,6 +21,8 @@ from polybot.sandbox.seeds import stream
 from polybot.sandbox.venue import SandboxVenue
 
 _AHEAD_MS: Final = 60_000
+_UNSEEN_MS: Final = 86_400_000
+"""A first look plays no more than the last day: nobody saw what was before."""
 REORG_GAP_MS: Final = 2_000
 """How long a block that the chain dropped is gone before its transactions are in another."""
 NoticeKind = Literal["made", "removed", "restored"]
@@ -103,6 +105,9 @@ class LeaderStage:
             now_ms = self.venue.clock.now_ms()
             if now_ms <= self._played_ms:
                 return self._played_ms
+            if not self.entries and self.recording is None:
+                self._played_ms = max(self._played_ms, now_ms - _UNSEEN_MS)
+                self._ahead_ms = max(self._ahead_ms, self._played_ms)
             if now_ms > self._ahead_ms:
                 self._look_ahead(now_ms)
             due = [one for one in self._ahead if one.at_ms <= now_ms]
