@@ -230,7 +230,7 @@ async def deliver_due(
     """Send what is due in the outbox, at least once, in order, within a bounded time.
 
     An attempt is counted, and put off, before it is made: a process that dies while sending
-    leaves an alert that is tried again, and another process that looks meanwhile leaves it alone.
+    leaves an alert that is tried again, and of several processes that see it at once one sends it.
     Attempts are 30 s apart, then twice as long each time up to an hour, for 24 hours.
 
     Args:
@@ -252,12 +252,11 @@ async def deliver_due(
         if waiting is None or clock() >= deadline:
             break
         if at - waiting.created_at > EXPIRES_AFTER:
-            ledger.record_alert_failed(waiting.id, error="expired unsent", next_attempt_at=NEVER)
-            expired += 1
+            expired += ledger.claim_alert(waiting, error="expired unsent", next_attempt_at=NEVER)
             continue
-        ledger.record_alert_failed(
-            waiting.id, error="not delivered", next_attempt_at=at + _retry_delay(waiting.attempts)
-        )
+        next_at = at + _retry_delay(waiting.attempts)
+        if not ledger.claim_alert(waiting, error="not delivered", next_attempt_at=next_at):
+            continue
         if await _is_sent(notifier, waiting):
             ledger.record_alert_sent(waiting.id, at=at)
             sent, failures_in_a_row = sent + 1, 0

@@ -132,6 +132,12 @@ def _missing(request: LiveRequest) -> list[str]:
     health = request.health
     if health is None:
         return [*reasons, "no `polybot doctor` of live mode is on record: run it"]
+    return [*reasons, *_faults_of(health, request)]
+
+
+def _faults_of(health: HealthRecord, request: LiveRequest) -> list[str]:
+    """Return why the doctor's last look does not count for this run."""
+    reasons = []
     if health.mode is not Mode.LIVE:
         reasons.append(f"the doctor's record is of {health.mode} mode: run `polybot doctor`")
     if health.failures:

@@ -266,8 +266,11 @@ class Ledger(Protocol):
         """Mark an alert as delivered."""
         ...
 
-    def record_alert_failed(self, alert_id: int, *, error: str, next_attempt_at: datetime) -> None:
-        """Count a failed attempt and when to try again."""
+    def claim_alert(self, waiting: OutboxAlert, *, error: str, next_attempt_at: datetime) -> bool:
+        """Count an attempt, as failed until it is recorded as sent; ``False``: it is not ours.
+
+        Of all processes that saw an alert waiting, one may send it: whoever claims it first.
+        """
         ...
 
     # Looking back -------------------------------------------------------------------------------

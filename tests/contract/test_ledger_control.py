@@ -53,7 +53,7 @@ def test_failed_alert_waits_for_its_next_attempt(ledger: Ledger) -> None:
         ledger.add_alert(an_alert(key), at=NOW)
     first, *_ = ledger.due_alerts(at=NOW, limit=2)
     later = NOW + timedelta(minutes=5)
-    ledger.record_alert_failed(first.id, error="x" * 10_000, next_attempt_at=later)
+    assert ledger.claim_alert(first, error="x" * 10_000, next_attempt_at=later)
 
     assert [due.alert for due in ledger.due_alerts(at=NOW, limit=9)] == [
         an_alert("b"), an_alert("c"),
@@ -61,6 +61,23 @@ def test_failed_alert_waits_for_its_next_attempt(ledger: Ledger) -> None:
     retried, *_ = ledger.due_alerts(at=later, limit=1)
     assert (retried.alert, retried.attempts, retried.created_at) == (an_alert("a"), 1, NOW)
     assert ledger.due_alerts(at=NOW - timedelta(seconds=1), limit=9) == ()
+
+
+def test_alert_is_claimed_by_one_of_those_who_saw_it(ledger: Ledger, reopen: OpenLedger) -> None:
+    """Of two processes with the same list one may send; after an attempt the next one may."""
+    ledger.add_alert(an_alert("a"), at=NOW)
+    other = reopen()
+    (ours,), (theirs,) = ledger.due_alerts(at=NOW, limit=9), other.due_alerts(at=NOW, limit=9)
+    later = NOW + timedelta(minutes=5)
+    assert other.claim_alert(theirs, error="not delivered", next_attempt_at=later)
+    assert not ledger.claim_alert(ours, error="not delivered", next_attempt_at=later)
+    (again,) = ledger.due_alerts(at=later, limit=9)
+    assert again.attempts == 1
+    assert ledger.claim_alert(again, error="not delivered", next_attempt_at=later)
+    ledger.record_alert_sent(again.id, at=later)
+    assert not other.claim_alert(
+        replace(again, attempts=2), error="not delivered", next_attempt_at=later
+    )
 
 
 def test_run_is_replaced_by_what_is_known_later(ledger: Ledger) -> None:

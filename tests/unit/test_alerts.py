@@ -89,10 +89,13 @@ class MemoryOutbox:
         del self.waiting[alert_id]
         self.sent[alert_id] = at
 
-    def record_alert_failed(self, alert_id: int, *, error: str, next_attempt_at: datetime) -> None:
-        alert, _ = self.waiting[alert_id]
+    def claim_alert(self, waiting: OutboxAlert, *, error: str, next_attempt_at: datetime) -> bool:
+        alert, _ = self.waiting[waiting.id]
         assert error
-        self.waiting[alert_id] = (replace(alert, attempts=alert.attempts + 1), next_attempt_at)
+        if alert.attempts != waiting.attempts:
+            return False
+        self.waiting[waiting.id] = (replace(alert, attempts=alert.attempts + 1), next_attempt_at)
+        return True
 
 
 class Phone:
@@ -354,3 +357,23 @@ def test_money_in_alerts_is_exact() -> None:
     body = fill_alert(fill, build_order(), mode=Mode.PAPER).body
     assert "0.000003 shares at 0.1 = 0.0000003 USDC, fee 0.00001 USDC" in body
     assert Decimal("0.0000003") == fill.size * fill.price
+
+
+async def test_alert_that_another_process_took_is_left_to_it() -> None:
+    """Both saw it waiting; the phone rings once for each alert."""
+    outbox = outbox_of(3)
+    seen = outbox.due_alerts
+
+    def seen_by_both(*, at: datetime, limit: int) -> tuple[OutboxAlert, ...]:
+        found = seen(at=at, limit=limit)
+        if found and found[0].id == 2:
+            assert outbox.claim_alert(
+                found[0], error="taken", next_attempt_at=at + timedelta(seconds=30)
+            )
+        return found
+
+    outbox.due_alerts = seen_by_both  # type: ignore[method-assign]
+    phone = Phone()
+    result = await deliver_due(outbox, phone, at=NOW, per_minute=20)  # type: ignore[arg-type]
+    assert phone.heard == ["k0", "k2"]
+    assert (result.sent, result.failed) == (2, 0)

@@ -65,18 +65,23 @@ class OutboxStore(Store):
                 .values(sent_at=micros_at(at))
             )
 
-    def record_alert_failed(self, alert_id: int, *, error: str, next_attempt_at: datetime) -> None:
-        """Count a failed attempt and when to try again."""
+    def claim_alert(self, waiting: OutboxAlert, *, error: str, next_attempt_at: datetime) -> bool:
+        """Count an attempt, unless somebody did since the alert was seen waiting."""
         with self._database.writing() as connection:
-            connection.execute(
+            claimed = connection.execute(
                 update(ALERTS)
-                .where(ALERTS.c.id == alert_id, ALERTS.c.sent_at.is_(None))
+                .where(
+                    ALERTS.c.id == waiting.id,
+                    ALERTS.c.sent_at.is_(None),
+                    ALERTS.c.attempts == waiting.attempts,
+                )
                 .values(
-                    attempts=ALERTS.c.attempts + 1,
+                    attempts=waiting.attempts + 1,
                     last_error=clean_text(error)[:500],
                     next_attempt_at=micros_at(next_attempt_at),
                 )
             )
+            return claimed.rowcount == 1
 
 
 def insert_alert(transaction: Transaction, alert: Alert, *, at_micros: int) -> bool:
