@@ -10,7 +10,7 @@ from polybot.adapters.storage.columns import micros_at, micros_down
 from polybot.adapters.storage.copy_books import (
     LIVE,
     TokenOfMarket,
-    load_holdings,
+    load_holding,
     new_holding,
     store_holding,
     tokens_of_market,
@@ -141,19 +141,18 @@ def _tokens_changed(
 def _holding(
     transaction: Transaction, leader_id: int, conversion: LeaderConversion, token_id: str
 ) -> dict[str, Any]:
-    found = load_holdings(transaction, leader_id, (token_id,))
     token = TokenOfMarket(
         token_id=token_id,
         condition_id=conversion.condition_id,
         slug=conversion.slug,
         seen_at=micros_at(conversion.happened_at),
     )
-    return found.get(token_id) or new_holding(leader_id, token)
+    return load_holding(transaction, leader_id, token_id) or new_holding(leader_id, token)
 
 
 def _take_back(transaction: Transaction, event: Values) -> None:
     leader_id, token_id = event["leader_id"], event["token_id"]
-    holding = load_holdings(transaction, leader_id, (token_id,))[token_id]
+    holding = load_holding(transaction, leader_id, token_id)
     redeemed = transaction.rows(
         _REDEEMED_SINCE,
         {
@@ -163,8 +162,10 @@ def _take_back(transaction: Transaction, event: Values) -> None:
         },
     )
     # Whatever the venue said afterwards, or a redemption left, has the failure in it already.
-    if event["id"] <= holding["seeded_after"] or any(
-        token_id in tokens.split() for (tokens,) in redeemed
+    if (
+        holding is None
+        or event["id"] <= holding["seeded_after"]
+        or any(token_id in tokens.split() for (tokens,) in redeemed)
     ):
         return
     sign = -1 if event["side"] == Side.BUY else 1

@@ -12,7 +12,7 @@ from polybot.adapters.storage.columns import micros_at, micros_down, usdc_of
 from polybot.adapters.storage.copy_books import (
     TokenOfMarket,
     follow_leader,
-    load_holdings,
+    load_holding,
     new_holding,
     store_holding,
 )
@@ -98,11 +98,12 @@ class CopyStore(Store):
             raise ValueError(f"order is of {order.decision_key}, decision is {decision.key}")
         with self._books_before_sending(prepared.created_at) as books:
             transaction = books.transaction
-            if not holds_lease(transaction, lease):
-                return _LOST
-            leader = look_at_leader(transaction, record.trade.leader, key)
+            leader = look_at_leader(transaction, record.trade.leader, key, lease_name=lease.name)
             if leader is None:
-                return _of_stranger(record.trade)
+                is_ours = holds_lease(transaction, lease)
+                return _of_stranger(record.trade) if is_ours else _LOST
+            if (leader["epoch"], leader["holder"]) != (lease.epoch, lease.holder):
+                return _LOST
             if leader["is_known"]:
                 return _KNOWN
             if leader["day"] != books.day_number:
@@ -170,7 +171,10 @@ class _Copy:
         """Look at everything that may stop the order."""
         transaction, order, leader = books.transaction, self._prepared.order, self._leader
         market = order.market
-        self._holdings = load_holdings(transaction, leader["id"], tuple(market.token_ids.values()))
+        for token_id in market.token_ids.values():
+            holding = load_holding(transaction, leader["id"], token_id)
+            if holding is not None:
+                self._holdings[token_id] = holding
         totals = account_totals(transaction, books.account, books.day, books.trading_state)
         looked = [
             *_state_checks(leader, books.trading_state),
@@ -238,8 +242,9 @@ class _Copy:
 
     def _follow(self, transaction: Transaction, verdict: CopyVerdict) -> None:
         follow_leader(self._holding(self._record.trade.token_id), self._record, verdict)
-        for holding in self._holdings.values():
-            store_holding(transaction, holding)
+        tokens = {self._record.trade.token_id, self._prepared.order.token_id}
+        for token_id in tokens & self._holdings.keys():
+            store_holding(transaction, self._holdings[token_id])
 
     def _holding(self, token_id: str) -> dict[str, Any]:
         if token_id not in self._holdings:
@@ -305,9 +310,9 @@ def _record_trade(
         reason=record.reason,
         order_id=record.order_id,
     )
-    known = load_holdings(transaction, leader["id"], (trade.token_id,))
-    token = _token_of(trade, trade.token_id)
-    holding = known.get(trade.token_id) or new_holding(leader["id"], token)
+    holding = load_holding(transaction, leader["id"], trade.token_id)
+    if holding is None:
+        holding = new_holding(leader["id"], _token_of(trade, trade.token_id))
     follow_leader(holding, record, record.verdict)
     store_holding(transaction, holding)
     return _RECORDED

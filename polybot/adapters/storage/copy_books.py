@@ -25,15 +25,16 @@ from polybot.adapters.storage.tables import FILLS, MARKETS, ORDERS, SETTLEMENTS
 from polybot.domain.leaders import CopyRecord, CopyVerdict
 from polybot.domain.markets import MarketWindow
 from polybot.domain.orders import FillStatus, Side
+from polybot.errors import PermanentError
 
 # A market whose name tells no end is over after so long.
 _LONGEST: Final = 30 * 86_400_000_000
 LIVE: Final = LEADER_HOLDINGS.c.live == 1
 """Whether a holding's market is not over; in the words of the index over such holdings."""
 
-_HOLDINGS: Final = Statement(
+_HOLDING: Final = Statement(
     select(LEADER_HOLDINGS).where(
-        LEADER_HOLDINGS.c.token_id.in_((parameter("token_id"), parameter("other_token_id"))),
+        LEADER_HOLDINGS.c.token_id == parameter("token_id"),
         LEADER_HOLDINGS.c.leader_id == parameter("leader_id"),
     )
 )
@@ -101,12 +102,10 @@ class TokenOfMarket:
     """When the leader first traded it [µs]."""
 
 
-def load_holdings(
-    transaction: Transaction, leader_id: int, tokens: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Return a leader's rows of one or two tokens, by token; each may be changed and stored."""
-    key = {"token_id": tokens[0], "other_token_id": tokens[-1], "leader_id": leader_id}
-    return {row["token_id"]: row for row in _HOLDINGS.named_rows(transaction, key)}
+def load_holding(transaction: Transaction, leader_id: int, token_id: str) -> dict[str, Any] | None:
+    """Return a leader's row of a token; it may be changed and stored."""
+    found = transaction.rows(_HOLDING, {"token_id": token_id, "leader_id": leader_id})
+    return _HOLDING.named(found[0]) if found else None
 
 
 def new_holding(leader_id: int, token: TokenOfMarket) -> dict[str, Any]:
@@ -170,7 +169,9 @@ def follow_order(
         has_voided: Whether fills were taken out again; the fills table knows that already.
     """
     leader_id, token_id = order["leader_id"], order["token_id"]
-    holding = load_holdings(transaction, leader_id, (token_id,))[token_id]
+    holding = load_holding(transaction, leader_id, token_id)
+    if holding is None:
+        raise PermanentError(f"the ledger lost what leader {leader_id} holds of {token_id[:20]}")
     cost_before = holding["our_cost"]
     is_settled = not holding["live"] and transaction.rows(
         _IS_SETTLED, {"condition_id": order["condition_id"]}

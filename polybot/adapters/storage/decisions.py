@@ -117,13 +117,13 @@ class DecisionStore(Store):
 
     def decisions_between(self, start: datetime, end: datetime) -> tuple[Decision, ...]:
         """Return decisions for windows that start in ``[start, end)``, oldest first."""
-        scale = 1_000_000
+        first, last = (-(-micros_at(at) // 1_000_000) for at in (start, end))
         with self._database.reading() as connection:
             rows = connection.execute(
                 select(DECISIONS)
                 .where(
-                    DECISIONS.c.window_start_s * scale >= micros_at(start),
-                    DECISIONS.c.window_start_s * scale < micros_at(end),
+                    DECISIONS.c.window_start_s >= first,
+                    DECISIONS.c.window_start_s < last,
                 )
                 .order_by(DECISIONS.c.window_start_s, DECISIONS.c.id)
             ).mappings()

@@ -18,7 +18,7 @@ from polybot.adapters.storage.columns import (
 from polybot.adapters.storage.copy_books import (
     LIVE,
     TokenOfMarket,
-    load_holdings,
+    load_holding,
     new_holding,
     store_holding,
 )
@@ -151,8 +151,8 @@ class LeaderStore(Store):
                 return
             ((last_event,),) = transaction.rows(_LAST_EVENT)
             for position in positions:
-                found = load_holdings(transaction, leader["id"], (position.token_id,))
-                holding = found.get(position.token_id) or new_holding(
+                known = load_holding(transaction, leader["id"], position.token_id)
+                holding = known or new_holding(
                     leader["id"],
                     TokenOfMarket(
                         token_id=position.token_id,
