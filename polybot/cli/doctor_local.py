@@ -23,17 +23,7 @@ _PREFECT_RANGE: Final = ">=3.6.22,<3.10"
 _PREFECT_TIMEOUT_S: Final = 60
 # Asked in a process of its own: this package does not import Prefect, and only Prefect knows what
 # its profiles, files and variables come to.
-_ASK_PREFECT: Final = """
-import json
-from prefect.settings import get_current_settings
-now = get_current_settings()
-print(json.dumps({
-    "api_url": now.api.url,
-    "host": now.server.api.host,
-    "has_key": now.api.key is not None or now.api.auth_string is not None,
-    "has_password": now.server.api.auth_string is not None,
-}))
-"""
+_ASK_PREFECT: Final = "deployments.prefect_exposure"
 
 
 def check_settings(examination: Examination) -> Iterator[Finding]:
@@ -150,7 +140,7 @@ def check_prefect(_: Examination) -> Iterator[Finding]:
     yield ok("prefect version", f"{version}, safe is {_PREFECT_RANGE}")
     try:
         asked = subprocess.run(  # noqa: S603 - this interpreter and a constant
-            [sys.executable, "-c", _ASK_PREFECT],
+            [sys.executable, "-m", _ASK_PREFECT],
             capture_output=True,
             text=True,
             timeout=_PREFECT_TIMEOUT_S,
