@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 COPY_KEY: Final = "copy:"
 # Written for the next start alone, which re-reads a while before it anyway.
 _WATERMARK_STEP: Final = timedelta(seconds=2)
+# The feed reads back so far for what the venue listed late.
+_LISTED_LATE: Final = timedelta(hours=1)
 
 
 class Upkeep:
@@ -160,7 +162,7 @@ class Upkeep:
     def _read_from(self, leader: Leader) -> datetime:
         """Return from where on the feed tells again what the ledger has."""
         overlap = timedelta(seconds=self._options.overlap_s)
-        return max(leader.added_at, leader.watermark - overlap)
+        return max(leader.added_at, leader.watermark - overlap - _LISTED_LATE)
 
     def _alert_of(self, order: OrderRecord) -> Callable[[Fill], Alert]:
         return lambda fill: recorded_fill_alert(fill, order, mode=self._options.mode)

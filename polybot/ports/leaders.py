@@ -29,7 +29,11 @@ class LeaderFeed(Protocol):
     """
 
     def follow(self, watermarks: dict[LeaderAddress, datetime]) -> None:
-        """Set whom to follow, also while running; the instants say from where to re-read."""
+        """Set whom to follow, also while running; the instants say from where to re-read.
+
+        Reading may begin an hour and the overlap earlier, for what the venue listed late: events
+        from before may be told, and told again after a restart.
+        """
         ...
 
     def remember(self, keys: Iterable[LeaderTradeKey]) -> None:

@@ -163,7 +163,7 @@ async def test_restart_reads_from_the_watermark_and_tells_only_what_is_new() -> 
     assert [one.transaction_hash for one in after.trades] == [transaction(5)]
     assert after.conversions == []
     (first, *_) = venue.asked("trades")
-    assert int(first["start"]) == int(WATERMARK.timestamp()) - 120
+    assert int(first["start"]) == int((NOW - timedelta(hours=1, seconds=120)).timestamp())
     assert first["taker_only"] == "false"
 
 

@@ -29,6 +29,7 @@ _INDEXING: Final = timedelta(seconds=60)
 # Now and then further back, for rows that were listed later than that.
 _SWEEP_EVERY: Final = timedelta(minutes=5)
 SWEEP_BACK: Final = timedelta(hours=1)
+"""Reading may begin so long before a watermark, besides the overlap."""
 _SHORTEST_SPAN: Final = timedelta(seconds=60)
 _WORKERS: Final = 4
 
@@ -37,7 +38,6 @@ _WORKERS: Final = 4
 class _Turn:
     """How far one leader is read, and when it is read next."""
 
-    earliest: datetime
     until: datetime
     swept_at: datetime
     due: float
@@ -95,9 +95,9 @@ class LeaderPoller:
         for leader, watermark in watermarks.items():
             if leader not in self._turns:
                 self._turns[leader] = _Turn(
-                    earliest=watermark,
                     until=watermark,
-                    swept_at=self._now(),
+                    # The first read goes further back: what was listed late may have been missed.
+                    swept_at=self._now() - _SWEEP_EVERY,
                     due=0.0,
                     backoff=Backoff(
                         first_s=self._every_s,
@@ -168,7 +168,6 @@ class LeaderPoller:
         is_sweep = began - turn.swept_at >= _SWEEP_EVERY
         if is_sweep:
             position = min(position, began - SWEEP_BACK)
-        position = max(position, turn.earliest)
         start = position - self._overlap
         end = None if turn.span is None else position + turn.span
         try:
