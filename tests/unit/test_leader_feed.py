@@ -139,6 +139,20 @@ async def test_frames_late_twice_and_in_any_order_are_each_told_once() -> None:
     assert sorted(int(one.transaction_hash, 16) for one in ear.trades) == [1, 2, 3, 4, 5, 9, 10, 11]
 
 
+async def test_frame_from_before_anything_is_remembered_is_left_to_the_data_api() -> None:
+    """It cannot be compared any more with what was told of it."""
+    old = stream_row(1, timestamp=TRADED_S - 3 * 3600)
+    async with leader_venue() as venue, listening(venue) as ear:
+        await venue.send(frame(old))
+        await venue.send(frame(stream_row(2)))
+        await ear.count(1)
+        assert ear.health("stream-1").rejected == {"older-than-memory": 1}
+    async with leader_venue() as venue, listening(venue, data=False) as alone:
+        await venue.send(frame(old))
+        await alone.count(1)
+    assert [one.transaction_hash for one in ear.trades] == [transaction(2)]
+
+
 async def test_true_repeats_come_from_the_data_api() -> None:
     async with leader_venue() as venue:
         venue.trades += [api_row(1)] * 3

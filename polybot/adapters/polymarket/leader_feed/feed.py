@@ -104,10 +104,8 @@ class PolymarketLeaderFeed:
         self._random = random or Random()  # noqa: S311 - spreads load, hides nothing
         self._open_session = open_session
         self._on_removed = on_removed
-        self._merge = LeaderMerge(
-            keep=timedelta(seconds=self._timing.overlap_s) + SWEEP_BACK + timedelta(hours=1),
-            on_conflict=on_conflict,
-        )
+        self._keep = timedelta(seconds=self._timing.overlap_s) + SWEEP_BACK + timedelta(hours=1)
+        self._merge = LeaderMerge(keep=self._keep, on_conflict=on_conflict)
         self._sink: Callable[[LeaderEvent], None] | None = None
         self._watermarks: dict[LeaderAddress, datetime] = {}
         self._reader = FrameReader()
@@ -180,7 +178,12 @@ class PolymarketLeaderFeed:
         if self._sink is not None:
             self._sink(event)
 
-    def _hear_frame(self, trade: LeaderTrade, by: str) -> None:
+    def _hear_frame(self, trade: LeaderTrade, stream: SourceTally) -> None:
+        if self._pollers and trade.received_at - trade.traded_at > self._keep:
+            # Too late to be compared with what was told; the Data API has told it long ago.
+            stream.rejected["older-than-memory"] += 1
+            return
+        by = stream.name
         for told in self._merge.hear(trade, by=by):
             self._tell(told)
 

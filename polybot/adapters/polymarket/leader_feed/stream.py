@@ -63,7 +63,7 @@ class StreamSource:
         *,
         name: str,
         reader: FrameReader,
-        tell: Callable[[LeaderTrade, str], None],
+        tell: Callable[[LeaderTrade, SourceTally], None],
         on_gap: Callable[[], None],
         open_session: Callable[[], aiohttp.ClientSession],
         now: Callable[[], datetime],
@@ -77,7 +77,7 @@ class StreamSource:
             url: ``wss://…``
             name: Of this connection, for its counts.
             reader: Knows whom to follow; shared by all connections.
-            tell: Hears of every sighting, straight from the frame.
+            tell: Hears of every sighting, straight from the frame, with who counts it.
             on_gap: Called when trades may have been missed.
             open_session: Gives a session that refuses redirects.
             now: The clock.
@@ -166,7 +166,7 @@ class StreamSource:
             if isinstance(outcome, LeaderTrade):
                 self._data += 1
                 self.tally.followed += 1
-                self._tell(outcome, self.tally.name)
+                self._tell(outcome, self.tally)
             elif isinstance(outcome, NotTaken):
                 self.tally.rejected[outcome.reason] += 1
 
