@@ -4,9 +4,11 @@ Heard before? Whose turn is it in the market? Can the ledger be written? Then th
 on, recorded and its order handed to the sender; otherwise it waits here, in bounded memory.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import structlog
@@ -16,10 +18,11 @@ from polybot.copy_trading.notices import voided_alert
 from polybot.copy_trading.placing import Bench, Placing
 from polybot.copy_trading.seen import SeenKeys
 from polybot.copy_trading.sending import EndedCopy
-from polybot.copy_trading.turns import happened_at
+from polybot.copy_trading.turns import DeskEvent, ExitAgain, happened_at
 from polybot.domain.leaders import (
     Leader,
     LeaderAddress,
+    LeaderConversion,
     LeaderEvent,
     LeaderTrade,
     LeaderTradeKey,
@@ -34,6 +37,11 @@ log = structlog.get_logger(__name__)
 MOST_HELD: Final = 10_000
 # Conversions are told late by nature; whatever blocks their market is given so long.
 LONGEST_TURN: Final = timedelta(seconds=60)
+# Shares that were just bought cannot be sold before their trade is mined: some seconds.
+EXIT_AGAIN_AFTER_S: Final = 1.0
+MOST_ATTEMPTS: Final = 10
+# Less is the dust of the venue's grid [shares].
+LEAST_REST: Final = Decimal("0.01")
 
 
 class Desk:
@@ -58,7 +66,8 @@ class Desk:
         self._conversions = Conversions(bench, self._placing)
         self._on_ledger_trouble = on_ledger_trouble
         self._on_overflow = on_overflow
-        self._held: deque[LeaderEvent] = deque()
+        self._held: deque[DeskEvent] = deque()
+        self._attempts: dict[LeaderTradeKey, ExitAgain] = {}
         self.seen = SeenKeys()
         self.is_open = False
         self.is_blocked = False
@@ -86,12 +95,8 @@ class Desk:
                 tally.last_trade_at = event.traded_at
         if len(self) >= MOST_HELD:
             self._on_overflow()
-        elif self.is_blocked:
-            self._held.append(event)
-        elif self._bench.turns.must_wait(event.condition_id):
-            self._bench.turns.wait(event)
         else:
-            self._handle(event)
+            self._take_turn(event)
 
     def void(self, key: LeaderTradeKey) -> None:
         """Note that a leader's trade FAILED after it was told."""
@@ -120,6 +125,7 @@ class Desk:
         """Give the market to whoever waits for it, on what is held now."""
         self._bench.turns.end(ended.condition_id)
         self.refresh(ended.leader)
+        self._sell_rest(ended)
         self.drain(ended.condition_id)
 
     def refresh(self, leader: LeaderAddress) -> None:
@@ -182,7 +188,33 @@ class Desk:
         instants = (*held, bench.turns.oldest(leader), bench.records.oldest(leader))
         return min((one for one in instants if one is not None), default=None)
 
-    def _handle(self, event: LeaderEvent) -> None:
+    def _sell_rest(self, ended: EndedCopy) -> None:
+        """Let an exit that has sold too little have another turn in a moment."""
+        if ended.exit is None:
+            return
+        before = self._attempts.pop(ended.exit.key, None)
+        if ended.unsold < LEAST_REST:
+            return
+        again = ExitAgain(
+            trade=ended.exit if before is None else before.trade,
+            has_price=not ended.follows_conversion if before is None else before.has_price,
+            size=ended.unsold,
+            attempt=1 if before is None else before.attempt + 1,
+        )
+        if again.attempt <= MOST_ATTEMPTS:
+            asyncio.get_running_loop().call_later(EXIT_AGAIN_AFTER_S, self._take_turn, again)
+
+    def _take_turn(self, event: DeskEvent) -> None:
+        if not self.is_open:
+            return
+        if self.is_blocked:
+            self._held.append(event)
+        elif self._bench.turns.must_wait(event.condition_id):
+            self._bench.turns.wait(event)
+        else:
+            self._handle(event)
+
+    def _handle(self, event: DeskEvent) -> None:
         leader = self._bench.roster.leaders.get(event.leader)
         if leader is None:
             return
@@ -197,16 +229,20 @@ class Desk:
             log.exception("handling a leader's event failed", key=event.key)
             self._bench.troubles.note("desk", defect)
 
-    def _carry_out(self, event: LeaderEvent, leader: Leader) -> None:
+    def _carry_out(self, event: DeskEvent, leader: Leader) -> None:
         now = self._bench.ports.clock.instant()
         if isinstance(event, LeaderTrade):
             self._placing.trade(event, leader, now=now)
+        elif isinstance(event, ExitAgain):
+            key = self._placing.exit_again(event, leader, now=now)
+            if key is not None:
+                self._attempts[key] = event
         elif not self._conversions.follow(event, leader, now=now):
             self._bench.turns.wait_first(event)
 
-    def _is_overdue(self, event: LeaderEvent, now: datetime) -> bool:
+    def _is_overdue(self, event: DeskEvent, now: datetime) -> bool:
         leader = self._bench.roster.leaders.get(event.leader)
         longest = LONGEST_TURN
-        if isinstance(event, LeaderTrade) and leader is not None:
+        if not isinstance(event, LeaderConversion) and leader is not None:
             longest = timedelta(seconds=leader.policy.max_age_s)
         return now - happened_at(event) > longest

@@ -5,6 +5,7 @@ Skips are not told one by one: they are counted by reason, on the status page an
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
 from polybot.alerts import LONGEST_BODY, LONGEST_TITLE, clean_line, fill_alert
@@ -75,6 +76,18 @@ def voided_alert(
             "the chain took it back: where it was copied, the copy stands alone",
             f"at {_second(at)}",
         ],
+    )
+
+
+def unsold_alert(
+    trade: LeaderTrade, size: Decimal, reason: str, leader: str, *, at: datetime, mode: Mode
+) -> Alert:
+    """Tell that we could not follow a leader out of a market; once per sale of his."""
+    return _alert(
+        AlertKind.COPYING,
+        f"exit-unsold:{mode}:{trade.key}",
+        f"{mode}: {text_of(size)} shares not sold after {clean_line(leader, _NAME)}",
+        [_trade(trade), reason, "they stay until the market is settled", f"at {_second(at)}"],
     )
 
 

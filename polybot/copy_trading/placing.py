@@ -12,16 +12,22 @@ import structlog
 
 from polybot.copy_trading.background import Troubles
 from polybot.copy_trading.catalog import MarketCatalog
-from polybot.copy_trading.decide import CopyOrder, CopySkip, caps_of, decide_copy
+from polybot.copy_trading.decide import (
+    CopyOrder,
+    CopySituation,
+    CopySkip,
+    caps_of,
+    decide_copy,
+)
 from polybot.copy_trading.echoes import MOMENT, MOST_TURNS, EchoWatch
-from polybot.copy_trading.notices import refused_copy_alert
+from polybot.copy_trading.notices import refused_copy_alert, unsold_alert
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.copy_trading.records import PendingRecords
 from polybot.copy_trading.roster import Roster
 from polybot.copy_trading.sending import Sender
 from polybot.copy_trading.tally import Latencies, Tallies
 from polybot.copy_trading.throttles import Throttles
-from polybot.copy_trading.turns import MarketTurns
+from polybot.copy_trading.turns import ExitAgain, MarketTurns
 from polybot.domain.alerts import Alert
 from polybot.domain.leaders import (
     CopyAnswer,
@@ -30,8 +36,10 @@ from polybot.domain.leaders import (
     CopyVerdict,
     Leader,
     LeaderTrade,
+    LeaderTradeKey,
     Lease,
 )
+from polybot.domain.money import ZERO_SHARES, Shares
 from polybot.domain.orders import PreparedOrder
 from polybot.errors import DataError, PermanentError
 from polybot.limits import ledger_checks
@@ -42,6 +50,8 @@ log = structlog.get_logger(__name__)
 FOLLOWER_LOOP: Final = "follower-loop"
 NOT_PERMITTED: Final = "not-permitted"
 DEFECT: Final = "defect"
+# Apart from true repeats of the leader's own trade.
+_ATTEMPTS_FROM: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +96,49 @@ class Placing:
         else:
             self._decide(trade, leader, now)
         bench.roster.recent.note(trade, now)
+
+    def exit_again(
+        self, again: ExitAgain, leader: Leader, *, now: datetime
+    ) -> LeaderTradeKey | None:
+        """Try to sell what an exit has left over; give up, and tell, where that is not allowed.
+
+        Shares that were just bought cannot be sold before their trade is mined, and a book may be
+        empty for a moment. The record is one of a sale that the leader did not make, as after a
+        conversion, under a key of its own.
+
+        Returns:
+            The key of the order's record; ``None`` where there is no order.
+
+        Raises:
+            TransientError, PermanentError: As ``order``.
+        """
+        bench = self._bench
+        occurrence = again.trade.occurrence + _ATTEMPTS_FROM * again.attempt
+        trade = replace(again.trade, occurrence=occurrence)
+        situation = self._situation(trade, leader, now)
+        holding, book = situation.holding, situation.book
+        if holding is None or holding.our_size <= 0:
+            return None
+        if not again.has_price and book is not None and book.best_bid is not None:
+            trade = replace(trade, price=book.best_bid)
+        # All that is left over, as if he had sold all that he had.
+        rest = replace(
+            holding,
+            leader_size=trade.size,
+            our_size=Shares(min(again.size, holding.our_size)),
+            pending_size=ZERO_SHARES,
+        )
+        decision = decide_copy(trade, replace(situation, holding=rest))
+        if isinstance(decision, CopyOrder):
+            record = replace(decision.record, follows_conversion=True)
+            answer = self.order(replace(decision, record=record), leader, now=now)
+            return trade.key if answer is CopyAnswer.RECORDED else None
+        reason = decision.record.reason
+        log.warning("exit given up", key=again.trade.key, size=str(again.size), reason=reason)
+        mode = bench.options.mode
+        alert = unsold_alert(again.trade, again.size, reason, leader.name, at=now, mode=mode)
+        bench.later(lambda: _tell(bench, alert, now))
+        return None
 
     def skip(self, record: CopyRecord) -> None:
         """Record soon that a trade is not copied."""
@@ -132,16 +185,7 @@ class Placing:
 
     def _decide(self, trade: LeaderTrade, leader: Leader, now: datetime) -> None:
         bench = self._bench
-        market = bench.catalog.market_of(trade.token_id)
-        if market is None:
-            bench.catalog.ask_for(trade.slug)
-        situation = bench.roster.situation(
-            leader,
-            trade.token_id,
-            market=market,
-            book=bench.ports.books.book(trade.token_id),
-            now=now,
-        )
+        situation = self._situation(trade, leader, now)
         try:
             decision = decide_copy(trade, situation)
         # A defect in a decision must stop neither the loop nor the other leaders.
@@ -159,6 +203,14 @@ class Placing:
                 self.skip(record)
             case _ as never:
                 assert_never(never)
+
+    def _situation(self, trade: LeaderTrade, leader: Leader, now: datetime) -> CopySituation:
+        bench = self._bench
+        market = bench.catalog.market_of(trade.token_id)
+        if market is None:
+            bench.catalog.ask_for(trade.slug)
+        book = bench.ports.books.book(trade.token_id)
+        return bench.roster.situation(leader, trade.token_id, market=market, book=book, now=now)
 
     def _prepared(self, copy: CopyOrder, now: datetime) -> PreparedOrder | CopyRecord:
         try:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from polybot.copy_trading.background import Troubles
@@ -11,7 +12,7 @@ from polybot.copy_trading.parts import CopyBooks
 from polybot.copy_trading.records import Latency
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
-from polybot.domain.leaders import CopyRecord, LeaderAddress
+from polybot.domain.leaders import CopyRecord, LeaderAddress, LeaderTrade
 from polybot.domain.markets import ConditionId
 from polybot.domain.orders import (
     ApprovedOrder,
@@ -20,6 +21,7 @@ from polybot.domain.orders import (
     OrderReport,
     OrderStatus,
     PreparedOrder,
+    Side,
     SubmitResult,
 )
 from polybot.errors import PolybotError
@@ -42,6 +44,12 @@ class EndedCopy:
 
     leader: LeaderAddress
     condition_id: ConditionId
+    exit: LeaderTrade | None = None
+    """The leader's sale that the order was to follow; ``None`` for purchases."""
+    follows_conversion: bool = False
+    """Whether that sale was none, and its price means nothing."""
+    unsold: Decimal = Decimal(0)
+    """Of the exit's size [shares]."""
 
 
 class Sender:
@@ -131,7 +139,12 @@ class Sender:
             self._troubles.note("orders", problem)
         self._note_latency(record, prepared.order_id)
         trade = record.trade
-        ended = EndedCopy(leader=trade.leader, condition_id=prepared.order.market.condition_id)
+        ended = EndedCopy(
+            leader=trade.leader,
+            condition_id=prepared.order.market.condition_id,
+            exit=trade if trade.side is Side.SELL else None,
+            follows_conversion=record.follows_conversion,
+        )
         if order is None or order.status in _IS_OPEN:
             self._start_looking(prepared.order_id, alert_for, ended)
         else:
@@ -182,6 +195,8 @@ class Sender:
             self.filled += 1
         else:
             self.unfilled += 1
+        if ended.exit is not None and order is not None:
+            ended = replace(ended, unsold=order.size - order.filled_size)
         self._on_end(ended)
 
 

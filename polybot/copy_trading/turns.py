@@ -7,10 +7,50 @@ instead of being refused.
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
-from polybot.domain.leaders import LeaderAddress, LeaderConversion, LeaderEvent, LeaderTrade
+from polybot.domain.leaders import (
+    LeaderAddress,
+    LeaderConversion,
+    LeaderEvent,
+    LeaderTrade,
+    LeaderTradeKey,
+)
 from polybot.domain.markets import ConditionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitAgain:
+    """An exit of ours that did not sell everything, to be tried again."""
+
+    trade: LeaderTrade
+    """The leader's sale, as it was told."""
+    size: Decimal
+    """What is still to be sold [shares]."""
+    has_price: bool
+    """Whether the trade's price means something; after a conversion it does not."""
+    attempt: int
+    """1 for the first one after the exit itself."""
+
+    @property
+    def leader(self) -> LeaderAddress:
+        """Whom we follow out."""
+        return self.trade.leader
+
+    @property
+    def condition_id(self) -> ConditionId:
+        """The market that is left."""
+        return self.trade.condition_id
+
+    @property
+    def key(self) -> LeaderTradeKey:
+        """Of the leader's sale."""
+        return self.trade.key
+
+
+DeskEvent = LeaderEvent | ExitAgain
 
 
 class MarketTurns:
@@ -19,7 +59,7 @@ class MarketTurns:
     def __init__(self) -> None:
         """Start with every market free."""
         self._busy: set[ConditionId] = set()
-        self._waiting: dict[ConditionId, deque[LeaderEvent]] = {}
+        self._waiting: dict[ConditionId, deque[DeskEvent]] = {}
 
     def __len__(self) -> int:
         """Return how many events wait."""
@@ -41,11 +81,11 @@ class MarketTurns:
         """Note that the end of a market's order is known."""
         self._busy.discard(condition_id)
 
-    def wait(self, event: LeaderEvent) -> None:
+    def wait(self, event: DeskEvent) -> None:
         """Queue an event behind the others of its market."""
         self._waiting.setdefault(event.condition_id, deque()).append(event)
 
-    def next(self, condition_id: ConditionId) -> LeaderEvent | None:
+    def next(self, condition_id: ConditionId) -> DeskEvent | None:
         """Take the event whose turn it is, where the market is free."""
         queue = self._waiting.get(condition_id)
         if queue is None or condition_id in self._busy:
@@ -55,11 +95,11 @@ class MarketTurns:
             del self._waiting[condition_id]
         return event
 
-    def wait_first(self, event: LeaderEvent) -> None:
+    def wait_first(self, event: DeskEvent) -> None:
         """Put an event that is not done yet before the others of its market."""
         self._waiting.setdefault(event.condition_id, deque()).appendleft(event)
 
-    def take(self, event: LeaderEvent) -> None:
+    def take(self, event: DeskEvent) -> None:
         """Take an event out of its queue, whether or not it is its turn."""
         queue = self._waiting[event.condition_id]
         queue.remove(event)
@@ -70,7 +110,7 @@ class MarketTurns:
         """Return markets in which something waits although nothing is in flight."""
         return tuple(one for one in self._waiting if one not in self._busy)
 
-    def waiting(self) -> Iterator[LeaderEvent]:
+    def waiting(self) -> Iterator[DeskEvent]:
         """Go through everything that waits."""
         for queue in self._waiting.values():
             yield from queue
@@ -83,8 +123,10 @@ class MarketTurns:
         )
 
 
-def happened_at(event: LeaderEvent) -> datetime:
+def happened_at(event: DeskEvent) -> datetime:
     """Return when a leader did something."""
     match event:
         case LeaderTrade(traded_at=instant) | LeaderConversion(happened_at=instant):
             return instant
+        case ExitAgain(trade=trade):
+            return trade.traded_at

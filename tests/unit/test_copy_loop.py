@@ -37,7 +37,9 @@ from polybot.domain.orders import (
     OrderReport,
     OrderStatus,
     PreparedOrder,
+    Rejected,
     Side,
+    SubmitResult,
     Unknown,
 )
 from polybot.errors import PermanentError, TransientError
@@ -167,6 +169,61 @@ async def test_sale_in_the_same_breath_waits_for_the_purchase(world: World) -> N
         await running.tell(trade_number(1, size="400"), trade_number(2, Side.SELL, size="400"))
         assert [record.verdict for record in running.log()] == [CopyVerdict.PLACED] * 2
         assert ours(running) < 1
+
+
+async def test_exit_that_the_venue_refuses_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares that were just bought are not there before their trade is mined."""
+    monkeypatch.setattr("polybot.copy_trading.desk.EXIT_AGAIN_AFTER_S", 0.01)
+    refusals = ["balance: 0", "balance: 0"]
+
+    def answer(prepared: PreparedOrder) -> SubmitResult:
+        if prepared.order.side is Side.SELL and refusals:
+            return Rejected(order_id=prepared.order_id, reason=refusals.pop())
+        return _filled(prepared)
+
+    exchange = ScriptedExchange(answer)
+    world.exchange = exchange
+    world.follow(flip_s=0.0)
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(trade_number(1, size="200"), trade_number(2, Side.SELL, size="200"))
+        await running.until(lambda: ours(running) == 0)
+        await running.settled()
+        sides = [prepared.order.side for prepared in exchange.submitted]
+        assert sides == [Side.BUY, Side.SELL, Side.SELL, Side.SELL]
+        assert len({prepared.order.decision_key for prepared in exchange.submitted}) == 4
+        assert running.ledger.holdings(LEADER) == ()
+        assert running.ledger.violations() == ()
+
+
+async def test_exit_that_is_never_taken_is_given_up_and_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is too old to be a copy."""
+    monkeypatch.setattr("polybot.copy_trading.desk.EXIT_AGAIN_AFTER_S", 0.01)
+
+    def answer(prepared: PreparedOrder) -> SubmitResult:
+        if prepared.order.side is Side.SELL:
+            world.clock.move(4)
+            world.books.books = {UP_TOKEN: build_book(as_of=world.clock.at)}
+            return Rejected(order_id=prepared.order_id, reason="balance: 0")
+        return _filled(prepared)
+
+    world.exchange = ScriptedExchange(answer)
+    world.follow(flip_s=0.0, max_age_s=10.0)
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(trade_number(1, size="200"), trade_number(2, Side.SELL, size="200"))
+
+        def told() -> list[str]:
+            alerts = running.ledger.due_alerts(at=world.clock.at, limit=9)
+            return [one.alert.title for one in alerts if one.alert.kind is AlertKind.COPYING]
+
+        await running.until(lambda: bool(told()))
+        assert "not sold after whale" in told()[0]
+        assert ours(running) == 10
 
 
 async def test_merge_closes_both_of_ours_in_turn(world: World) -> None:
@@ -730,9 +787,9 @@ class FullDisk:
 
 
 def _filled(prepared: PreparedOrder) -> Accepted:
-    return Accepted(
-        order_id=prepared.order_id, is_resting=False, fills=(a_fill(prepared.order_id),)
-    )
+    size = "10" if prepared.order.side is Side.BUY else str(prepared.order.size)
+    fill = a_fill(prepared.order_id, size)
+    return Accepted(order_id=prepared.order_id, is_resting=False, fills=(fill,))
 
 
 def _position(size: str) -> LeaderPosition:
