@@ -35,6 +35,10 @@ IS_PENDING: Final = DECISIONS.c.verdict == constant(Verdict.PENDING.value)
 """Whether a decision is PENDING; in the words of the index over such decisions."""
 
 _BY_KEY: Final = Statement(select(DECISIONS).where(DECISIONS.c.key == parameter("key")))
+# Not by id alone: SQLite would rather read all decisions than sort the few of the index.
+_PENDING: Final = Statement(
+    select(DECISIONS).where(IS_PENDING).order_by(DECISIONS.c.decided_at, DECISIONS.c.id)
+)
 _INSERT: Final = Statement(
     insert(DECISIONS).values(
         parameters(column.name for column in DECISIONS.columns if column.name != "id")
@@ -109,11 +113,8 @@ class DecisionStore(Store):
 
     def pending_decisions(self) -> tuple[Decision, ...]:
         """Return decisions that a run claimed and has not finished, oldest first."""
-        with self._database.reading() as connection:
-            rows = connection.execute(
-                select(DECISIONS).where(IS_PENDING).order_by(DECISIONS.c.id)
-            ).mappings()
-            return tuple(decision_of(row) for row in rows)
+        with self._database.reading_lean() as transaction:
+            return tuple(decision_of(row) for row in _PENDING.named_rows(transaction))
 
     def decisions_between(self, start: datetime, end: datetime) -> tuple[Decision, ...]:
         """Return decisions for windows that start in ``[start, end)``, oldest first."""

@@ -52,9 +52,12 @@ _INSERT: Final = Statement(
     )
 )
 _BY_ID: Final = Statement(_WITH_MARKET.where(ORDERS.c.order_id == parameter("order_id")))
-_OPEN: Final = Statement(_WITH_MARKET.where(IS_OPEN).order_by(ORDERS.c.id))
+# Not by id alone: SQLite would rather read all orders than sort the few that the index gives.
+_OPEN: Final = Statement(_WITH_MARKET.where(IS_OPEN).order_by(ORDERS.c.created_at, ORDERS.c.id))
 _UNFILLED: Final = Statement(
-    _WITH_MARKET.where(NOT_FILLED, ORDERS.c.updated_at >= parameter("since")).order_by(ORDERS.c.id)
+    _WITH_MARKET.where(NOT_FILLED, ORDERS.c.updated_at >= parameter("since")).order_by(
+        ORDERS.c.created_at, ORDERS.c.id
+    )
 )
 
 

@@ -96,6 +96,11 @@ class SqlTransaction:
         return self._connection.execute(statement.clause, values).rowcount
 
 
+def every_statement() -> tuple[Statement, ...]:
+    """Return the statements of all modules that are loaded."""
+    return tuple(_ALL)
+
+
 def compile_all() -> None:
     """Compile every statement, so that the first order of a process need not."""
     for statement in _ALL:
