@@ -17,9 +17,11 @@ from polybot.domain.decisions import Verdict
 from polybot.domain.modes import Mode, TradingState
 from polybot.domain.orders import FillStatus, OrderId, OrderStatus, PreparedOrder, SubmitResult
 from polybot.domain.reconciliation import ReconcileVerdict
-from polybot.errors import ConfigurationError, DataError
+from polybot.errors import ConfigurationError, DataError, PermanentError
 from polybot.going_live import GatedExchange
-from tests.flows.live import CASH_USDC, LiveDesk, open_live_desk
+from tests.flows.live import CASH_USDC, RELAYER_SECRET, LiveDesk, open_live_desk
+from tests.leaks import spellings
+from tests.live_home import KEY, PASSPHRASE
 
 
 @pytest.fixture(params=[0.0, 1.0], ids=["v1", "v2"])
@@ -281,6 +283,38 @@ async def test_reconcile_run_fails_where_shares_differ(desk: LiveDesk) -> None:
     with desk.ledger() as ledger:
         assert ledger.trading_state().state is TradingState.HALTED
     assert AlertKind.RECONCILIATION in {one.kind for one in desk.alerts()}
+
+
+async def test_no_secret_reaches_prefect_the_ledger_or_a_file(desk: LiveDesk) -> None:
+    """Neither parameters and results nor messages of failed runs: what Prefect stores, it shows."""
+    with pytest.raises(ConfigurationError, match="second word"):
+        await desk.trend(live=False)
+    await trade(desk)
+    desk.arm(kind="keys-revoked")
+    desk.arm(kind="error-before", route="GET /data/orders", status=401, count=9)
+    with pytest.raises(PermanentError, match="refused the API credentials"):
+        await desk.settle(desk.now + timedelta(seconds=60))
+    key = desk.gateway.exchange.keys.issue(desk.address)
+    secrets = (*spellings(KEY), PASSPHRASE, RELAYER_SECRET, key.secret, key.passphrase)
+    stored = prefect_files()
+    assert any(b"second word" in content for content in stored.values()), "it is Prefect's own"
+    stored |= {str(path): path.read_bytes() for path in desk.home.rglob("*") if path.is_file()}
+    assert {"live.db", "keystore.json"} <= {Path(name).name for name in stored}
+    leaks = {
+        name: secret
+        for name, content in stored.items()
+        for secret in secrets
+        if secret.lower().encode() in content.lower()
+    }
+    assert leaks == {}
+
+
+def prefect_files() -> dict[str, bytes]:
+    """Return Prefect's database and everything beside it, as it lies on the disk."""
+    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+
+    database = Path(str(PREFECT_SERVER_DATABASE_CONNECTION_URL.value()).partition(":///")[2])
+    return {str(path): path.read_bytes() for path in database.parent.glob(f"{database.name}*")}
 
 
 async def until(is_so: Callable[[], bool]) -> None:
