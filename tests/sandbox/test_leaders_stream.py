@@ -218,6 +218,27 @@ async def test_a_client_that_sends_bytes_is_left_and_nothing_breaks() -> None:
                 assert len(await other.heard()) == 2
 
 
+async def test_a_slow_reader_loses_noise_and_never_a_leaders_trade() -> None:
+    """The first second fills its connection, the second one's noise is shed."""
+    stage = open_stage(
+        LeaderOptions(leaders=1, crowd=0, noise=50_000, behaviour=QUIET, stream_lag_ms=0)
+    )
+    with serve_stage(stage) as wire:
+        async with stream(wire.url) as client:
+            for _ in range(2):
+                wire.advance(1)
+                made = wire.act(slug=SLUG)
+            summary = wire.get("/sandbox/leaders")["stream"]
+            await client.socket.send_str("PING")
+            count, found = 0, 0
+            while (text := await client.socket.receive_str(timeout=30)) != "PONG":
+                count += 1
+                found += made[0]["transaction_hash"] in text
+    assert summary["noise_sent"] == summary["noise_shed"] == 50_000
+    assert count == 50_000 + 4
+    assert found == 2
+
+
 async def test_whoever_never_pings_hears_nothing_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import aiohttp
 import httpx
 import pytest
 
 from tests.sandbox.conftest import START_S
+from tests.sandbox.leader_wire import SUBSCRIBE
 
 COMMAND = [sys.executable, "-m", "polybot.sandbox"]
 
@@ -164,3 +166,24 @@ def test_leaders_and_their_recordings_are_named_on_the_command_line(tmp_path: Pa
         )
         assert run.returncode == 1
         assert run.stderr.count("\n") == 1
+
+
+async def test_open_streams_do_not_keep_the_process_from_stopping() -> None:
+    """They are closed with 1001, under noise and while the node tells of heads."""
+    with _started("--noise", "5000") as (process, url):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{url}/rtds") as stream,
+            session.ws_connect(f"{url}/chain") as node,
+        ):
+            await stream.send_json(SUBSCRIBE)
+            await node.send_json({"id": 1, "method": "eth_subscribe", "params": ["newHeads"]})
+            for one in (stream, node):
+                await one.receive_str(timeout=10)
+            process.send_signal(signal.SIGTERM)
+            for one in (stream, node):
+                while (await one.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+                    pass
+                assert one.close_code == 1001
+        _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")

@@ -30,7 +30,8 @@ _MUTE_AFTER_S: Final = 360
 """Without a ping for so long the stream goes mute [s, real]."""
 _BEHIND_BYTES: Final = 4 << 20
 """A reader that is so far behind hears no noise until it has caught up."""
-_CLOSED_BYTES: Final = 64 << 20
+_CLOSED_BYTES: Final = 256 << 20
+"""One that is so far behind is closed."""
 _MOST_NOISE_MS: Final = 2_000
 _TICK_S: Final = 0.005
 
