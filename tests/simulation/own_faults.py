@@ -239,7 +239,10 @@ OWN_FAULTS: Final = (
             edit(
                 orders,
                 "update_known_fill",
-                ("if status is not FillStatus.FAILED:\n        return None", "return None"),
+                (
+                    "if status is not FillStatus.FAILED:\n        books",
+                    "if status is not None:\n        books",
+                ),
             ),
         ),
     ),
