@@ -4,7 +4,9 @@ The user socket replays nothing and may leave fields out, so nothing is booked f
 that is heard of is read again, and each (re)connection re-reads everything.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, assert_never
@@ -26,6 +28,8 @@ from polybot.reconciliation import DEFAULT_TIMING, reconcile_account
 
 # The socket may date a trade otherwise than the list of trades.
 _OVERLAP: Final = timedelta(minutes=1)
+BEAT_EVERY_S: Final = 5.0
+"""Half of what the venue waits (docs.polymarket.com/api-reference/trade/send-heartbeat)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,38 @@ async def follow_account(
     async for event in events:
         await listener.hear(event)
     return listener.followed
+
+
+@asynccontextmanager
+async def beating(beat: Callable[[], Awaitable[None]] | None) -> AsyncIterator[None]:
+    """Keep the venue's dead-man switch from going off while the block runs.
+
+    A beat that was not answered is followed by the next one; the venue waits for two.
+
+    Args:
+        beat: Renews it; ``None``: nobody started it.
+
+    Raises:
+        PermanentError: The venue refuses the beats; a person must mend that.
+    """
+    if beat is None:
+        yield
+        return
+    heart = asyncio.create_task(_keep_beating(beat))
+    try:
+        yield
+    finally:
+        heart.cancel()
+        with suppress(asyncio.CancelledError):
+            await heart
+
+
+async def _keep_beating(beat: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        with suppress(TransientError, DataError):
+            await beat()
+        # By this machine's timers: the venue counts real seconds.
+        await asyncio.sleep(BEAT_EVERY_S)
 
 
 class _Listener:

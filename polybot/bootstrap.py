@@ -1,6 +1,6 @@
 """The only place that chooses paper, live or sandbox; everything above it takes the ``Bot``."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -78,6 +78,8 @@ class Bot:
     """Whether this run may send real orders, and what is missing."""
     ledger: Ledger
     notifier: Notifier
+    heartbeat: Callable[[], Awaitable[None]] | None = None
+    """Renews the venue's dead-man switch; ``None`` where nobody wants it."""
     reconcile_timing: ReconcileTiming = field(default_factory=ReconcileTiming)
     """How late the venue may be."""
 
@@ -183,6 +185,7 @@ async def open_bot(
             permission=venue.permission,
             ledger=ledger,
             notifier=AppriseNotifier(tuple(url.get_secret_value() for url in settings.alerts.urls)),
+            heartbeat=venue.heartbeat,
             reconcile_timing=_timing(settings),
         )
 
@@ -204,6 +207,7 @@ class _Venue:
     account: VenueAccount | None
     permission: LivePermission
     user_events: Callable[[], AsyncGenerator[UserEvent, None]] | None = None
+    heartbeat: Callable[[], Awaitable[None]] | None = None
 
 
 async def _open_venue(
@@ -258,6 +262,7 @@ async def _open_venue(
         account=live.account,
         permission=permission,
         user_events=live.user_events,
+        heartbeat=live.heartbeat,
     )
 
 

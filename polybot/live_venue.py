@@ -1,6 +1,6 @@
 """The live exchange and account, opened with the configured key; loaded in live mode alone."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from polybot.adapters.clock import SystemClock
 from polybot.adapters.polymarket.account import PolymarketAccount
 from polybot.adapters.polymarket.clob_client import ClobClient
 from polybot.adapters.polymarket.exchange import PolymarketExchange
+from polybot.adapters.polymarket.heartbeat import Heartbeat
 from polybot.adapters.polymarket.keccak import parse_address
 from polybot.adapters.polymarket.order_fields import TradingAccount
 from polybot.adapters.polymarket.sdk import RelayerKey, SdkHosts, SdkRedeemer
@@ -28,6 +29,8 @@ class LiveVenue:
     account: VenueAccount
     user_events: Callable[[], AsyncGenerator[UserEvent, None]]
     """Listens to the user socket, from each call on."""
+    heartbeat: Callable[[], Awaitable[None]] | None
+    """Renews the venue's dead-man switch for ten seconds; ``None`` where no setting wants it."""
     key_address: str
 
 
@@ -58,6 +61,7 @@ async def open_live_venue(
             user_events=UserStream(
                 settings.hosts.user_socket_url, client, funder=account.funder
             ).events,
+            heartbeat=Heartbeat(client).beat if settings.live.heartbeat else None,
             key_address=signer.address,
         )
 

@@ -73,6 +73,12 @@ class LiveSettings(Section):
         description="Time-out of an order's request, the venue's taker delay included; after it "
         "the order counts as unknown and is looked up [s].",
     )
+    heartbeat: Switch = Field(
+        False,
+        description="While the flow follow runs, keep the venue's dead-man switch: it cancels "
+        "every open order of the key, other programs' too, ten seconds after the last beat, also "
+        "in the pause between two runs [true/false].",
+    )
     max_clock_difference_s: Number = Field(
         2, gt=0, le=2, description="This machine's clock against the venue's [s]."
     )

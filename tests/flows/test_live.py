@@ -257,6 +257,21 @@ async def test_following_hears_what_the_venue_tells(desk: LiveDesk) -> None:
     await asyncio.gather(listening, return_exceptions=True)
 
 
+async def test_dead_man_switch_is_kept_by_whoever_wants_it(
+    desk: LiveDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never started by anybody else: it cancels every order of the key."""
+    from flows.follow import follow_account
+
+    await follow_account(minutes=0.01)
+    assert desk.requests("/v1/heartbeats") == 0
+    monkeypatch.setenv("POLYBOT_LIVE__HEARTBEAT", "true")
+    listening = asyncio.create_task(follow_account(minutes=1))
+    await until(lambda: desk.requests("/v1/heartbeats") > 0)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
 async def test_reconcile_run_by_hand_shows_what_it_found(desk: LiveDesk) -> None:
     """The first one takes the wallet's cash for its deposit; the artifact says so."""
     from flows.reconcile import reconcile

@@ -1,5 +1,6 @@
 """Every event of the user socket says "look now"; reading decides."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from polybot.account_follow import Followed, follow_account
+from polybot.account_follow import Followed, beating, follow_account
 from polybot.domain.modes import Mode
 from polybot.domain.orders import FillStatus, OrderStatus, Side
 from polybot.domain.venue_account import (
@@ -20,6 +21,7 @@ from polybot.domain.venue_account import (
     VenueTrades,
     VenueTradeStatus,
 )
+from polybot.errors import PermanentError, TransientError
 from tests.builders import NOW
 from tests.fakes import FixedClock
 from tests.fakes_live import FakeLiveExchange, FakeVenueAccount, Venue
@@ -142,3 +144,41 @@ async def test_unanswered_reading_holds_new_orders_back(ear: Ear) -> None:
     verdict = ear.ledger.reconciliation().verdict
     assert verdict is not None
     assert not verdict.allows_trading
+
+
+async def test_beat_that_is_not_answered_is_followed_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The venue waits for two; a refusal ends the listening."""
+    monkeypatch.setattr("polybot.account_follow.BEAT_EVERY_S", 0)
+    answers: list[Exception | None] = [TransientError("no answer"), None, PermanentError("no")]
+    refused = asyncio.Event()
+
+    async def beat() -> None:
+        answer = answers.pop(0)
+        if isinstance(answer, PermanentError):
+            refused.set()
+        if answer is not None:
+            raise answer
+
+    with pytest.raises(PermanentError):
+        async with beating(beat):
+            await refused.wait()
+    assert answers == []
+
+
+async def test_heart_stops_with_the_listening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody beats for a run that is over."""
+    begun, beats = asyncio.Event(), 0
+
+    async def beat() -> None:
+        nonlocal beats
+        beats += 1
+        begun.set()
+
+    async with beating(beat):
+        await begun.wait()
+    async with beating(None):
+        pass
+    assert beats == 1
+    assert len(asyncio.all_tasks()) == 1
