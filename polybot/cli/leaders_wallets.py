@@ -1,12 +1,14 @@
 """Which wallet is meant, and whether it may be followed."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from polybot.domain.leaders import Leader, LeaderAddress
 from polybot.errors import ConfigurationError, PermanentError
 
 if TYPE_CHECKING:
+    from polybot.adapters.polymarket.keccak import Address
     from polybot.config import Settings
 
 
@@ -52,14 +54,28 @@ def _own_wallets(settings: "Settings") -> Iterable[tuple[str, str]]:
         yield settings.live.funder, "our own wallet (live.funder)"
     if settings.live.relayer_address is not None:
         yield settings.live.relayer_address, "our own (live.relayer_address)"
-    if settings.live.key_source != "keystore" or not settings.keystore_path.exists():
-        return
     from polybot.adapters.polymarket.wallets import wallets_of
-    from polybot.trading_key import key_address
 
     # Of whichever mode: a wallet that is ours stays ours on paper.
-    for wallet in wallets_of(key_address(settings)):
-        yield wallet.address, f"the {wallet.kind} of our own key"
+    for key_address in _own_keys(settings):
+        for wallet in wallets_of(key_address):
+            yield wallet.address, f"the {wallet.kind} of our own key"
+
+
+def _own_keys(settings: "Settings") -> Iterable["Address"]:
+    """Return the key's address as far as it is known without asking for a passphrase."""
+    from polybot.adapters.health_file import read_health
+    from polybot.adapters.polymarket.keccak import parse_address
+    from polybot.domain.modes import Mode
+    from polybot.trading_key import key_address
+
+    if settings.live.key_source == "keystore" and settings.keystore_path.exists():
+        yield key_address(settings)
+    # The doctor has noted whose key trades, whatever its source.
+    health = read_health(settings.home, Mode.LIVE)
+    if health is not None and health.key_address:
+        with suppress(ValueError):
+            yield parse_address(health.key_address)
 
 
 def find_leader(leaders: Iterable[Leader], text: str) -> Leader:

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from polybot.adapters.health_file import write_health
+from polybot.adapters.polymarket.keccak import parse_address
 from polybot.adapters.polymarket.wallets import wallets_of
 from polybot.cli.leaders_policy import changed_policy
 from polybot.cli.leaders_show import habits_of, series_of
 from polybot.copy_trading.policy_rules import problems_of
+from polybot.domain.health import HealthRecord
 from polybot.domain.leaders import (
     CopyPolicy,
     CopyRecord,
@@ -115,6 +118,23 @@ def test_wallets_of_our_own_key_are_refused(home: Path, monkeypatch: pytest.Monk
 
     address = create_keystore(home / "keystore.json", SecretStr(KEY), SecretStr("a passphrase"))
     for wallet in wallets_of(address):
+        assert "our own key" in fails("leaders", "add", wallet.address)
+
+
+def test_wallets_of_the_key_that_the_doctor_saw_are_refused(home: Path) -> None:
+    """A key in the keyring or the environment is not read; its address was noted."""
+    home.mkdir()
+    record = HealthRecord(
+        mode=Mode.LIVE,
+        is_complete=True,
+        failures=(),
+        checked_at=NOW,
+        fingerprint="f",
+        version="1",
+        key_address=CHECKED,
+    )
+    write_health(home, record)
+    for wallet in wallets_of(parse_address(CHECKED)):
         assert "our own key" in fails("leaders", "add", wallet.address)
 
 
