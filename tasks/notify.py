@@ -2,7 +2,7 @@
 
 from prefect import task
 
-from polybot.alerts import DeliveryResult, deliver_due
+from polybot.alert_delivery import DeliveryResult, deliver_due
 from polybot.bootstrap import Bot
 from tasks.policies import WRITE
 

@@ -9,15 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polybot.alerts import (
+from polybot.alert_delivery import (
     EXPIRES_AFTER,
-    LONGEST_BODY,
-    LONGEST_TITLE,
     NEVER,
     DeliveryResult,
+    deliver_due,
+)
+from polybot.alerts import (
+    LONGEST_BODY,
+    LONGEST_TITLE,
     clean_line,
     daily_report_alert,
-    deliver_due,
     fill_alert,
     recorded_fill_alert,
     refused_alert,
@@ -347,7 +349,7 @@ async def test_a_channel_that_never_answers_counts_as_a_failure(
             await asyncio.Event().wait()
             return True
 
-    monkeypatch.setattr("polybot.alerts.SEND_BOUND_S", 0.01)
+    monkeypatch.setattr("polybot.alert_delivery.SEND_BOUND_S", 0.01)
     assert await deliver(outbox_of(1), Hanging()) == DeliveryResult(failed=1)
 
 
