@@ -469,6 +469,21 @@ async def test_million_elements_are_read_and_rejected_as_one_frame() -> None:
         assert venue.feed.book(UP) is not None
 
 
+async def test_flood_of_small_frames_hides_no_change_and_starves_nobody() -> None:
+    """Each is counted, the change among them is seen, and pings still go out."""
+    async with desk() as venue:
+        await venue.known()
+        for number in range(20_000):
+            await venue.send("{}")
+            if number == 10_000:
+                await venue.send(change_row(("BUY", "0.50", "0"), at=0.5))
+        pings = venue.counts["pings"]
+        await venue.until(lambda: venue.feed.counts.rejected["event-unknown"] == 20_000)
+        assert venue.touch()[0] == Decimal("0.49")
+        await venue.until(lambda: venue.counts["pings"] > pings)
+        assert venue.counts["connections"] == 1
+
+
 async def test_oversize_frame_ends_the_connection_and_the_next_one_begins_anew() -> None:
     async with desk(max_frame_bytes=1 << 16) as venue:
         await venue.known()
