@@ -11,14 +11,20 @@ import math
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
+
+import structlog
 
 from tests.chaos.forms import chosen_seconds, chosen_seed
 from tests.simulation.bites import Bite, bite
+from tests.simulation.copy_day import DayForm, DayOutcomes, play_day, table
+from tests.simulation.ledgers import fast_folder
 from tests.simulation.own_faults import OWN_FAULTS
 from tests.simulation.plan import ALL_KINDS
 from tests.simulation.player import Outcomes, play
@@ -37,12 +43,14 @@ class Form:
     hours: int
     schedules: int
     needs_all_kinds: bool
+    days: int = 1
+    """Of copying."""
 
 
 FORMS: Final = {
-    "short": Form(4, 20, needs_all_kinds=False),
+    "short": Form(4, 20, needs_all_kinds=False, days=0),
     "ci": Form(300, 2_000, needs_all_kinds=True),
-    "long": Form(10_000, 20_000, needs_all_kinds=True),
+    "long": Form(10_000, 20_000, needs_all_kinds=True, days=10),
 }
 
 
@@ -54,21 +62,27 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--schedules", type=int)
     parser.add_argument("--first", type=int, default=chosen_seed() - 1, help="first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--days", type=int, help="of copying")
     parser.add_argument("--no-bites", action="store_true")
     chosen = parser.parse_args(argv)
     form = FORMS[chosen.form or os.environ.get("CHAOS_FORM", "ci")]
     hours = form.hours if chosen.hours is None else chosen.hours
     schedules = form.schedules if chosen.schedules is None else chosen.schedules
+    days = form.days if chosen.days is None else chosen.days
     # Simulations make much garbage in cycles that need not be found at once.
     with multiprocessing.get_context("spawn").Pool(
         chosen.jobs, initializer=gc.set_threshold, initargs=(50_000, 20, 20)
     ) as pool:
+        # A day is one long piece of work: it is begun first and waited for in the end.
+        played = [pool.apply_async(_copy_day, (seed,)) for seed in range(1, days + 1)]
         is_fine = _hours(pool, range(chosen.first, chosen.first + hours), form) if hours else True
         is_fine &= (
             _races(pool, range(chosen.first, chosen.first + schedules)) if schedules else True
         )
         if not chosen.no_bites:
             is_fine &= _bites(pool)
+        for one in played:
+            is_fine &= _say_day(one.get())
     return 0 if is_fine else 1
 
 
@@ -139,6 +153,17 @@ def _bites(pool: Any) -> bool:
     took = time.monotonic() - began
     _say(f"{len(found) - len(missed)} of {len(found)} own faults caught in {took:.0f} s")
     return _verdict("own faults missed", missed)
+
+
+def _copy_day(seed: int) -> DayOutcomes:
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    with tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-day-") as folder:
+        return play_day(seed, Path(folder), DayForm())
+
+
+def _say_day(found: DayOutcomes) -> bool:
+    _say(table(found))
+    return not found.problems()
 
 
 def _spread(
