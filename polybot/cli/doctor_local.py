@@ -72,10 +72,13 @@ def check_home(examination: Examination) -> Iterator[Finding]:
         yield _access(home, "home", 0o700)
         for path in sorted(home.glob("*.db*")):
             yield _access(path, path.name, 0o600)
+        if (home / "venue").exists():
+            yield _access(home / "venue", "the venue's notes", 0o700)
         for path in sorted((home / "logs").glob("polybot-*.log"))[-1:]:
             yield _access(path, "the logs", 0o600)
     settings = examination.session.settings
-    for secret in (Path(".env"), settings.keystore_path, settings.live.passphrase_file):
+    secrets_file = Path(os.environ.get("POLYBOT_ENV_FILE") or ".env")
+    for secret in (secrets_file, settings.keystore_path, settings.live.passphrase_file):
         if secret is not None and secret.exists():
             yield _access(secret, secret.name, 0o600)
 

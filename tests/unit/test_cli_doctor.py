@@ -110,6 +110,22 @@ def test_clock_may_differ_by_two_seconds(told: bytes | None, local_s: float, pas
     assert clock_finding(told, local_s=local_s, mode=Mode.PAPER).passed is passed
 
 
+def test_secrets_file_is_the_one_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever POLYBOT_ENV_FILE says it is; notes about the venue are private, too."""
+    secrets_file, notes = tmp_path / "elsewhere.env", tmp_path / "home" / "venue"
+    secrets_file.write_text("")
+    secrets_file.chmod(0o644)
+    notes.mkdir(parents=True)
+    notes.chmod(0o755)
+    monkeypatch.setenv("POLYBOT_ENV_FILE", str(secrets_file))
+    monkeypatch.setenv("POLYBOT_HOME", str(tmp_path / "home"))
+    said = run("doctor", "--offline").stdout
+    assert f"chmod 600 {secrets_file}" in said
+    assert f"chmod 700 {notes}" in said
+
+
 def test_one_broken_check_does_not_hide_the_others() -> None:
     """An error inside a check is its own line."""
 
@@ -124,6 +140,7 @@ def test_one_broken_check_does_not_hide_the_others() -> None:
     )
     assert [(f.name, f.passed) for f in found] == [("broken", False), ("fine", True)]
     assert found[0].detail == "the thing is broken"
+    assert found[0].mend, "whatever failed, something is to be done"
 
 
 @pytest.mark.parametrize(
