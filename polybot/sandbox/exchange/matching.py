@@ -6,7 +6,6 @@ same seed and the same requests at the same instants give the same answers.
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Final
 
 from polybot.domain.money import text_of
 from polybot.sandbox.exchange import checks, refusals, views
@@ -19,6 +18,7 @@ from polybot.sandbox.exchange.events import UserEvents
 from polybot.sandbox.exchange.matcher import Matcher, Plan
 from polybot.sandbox.exchange.orders import OrderState, Trade, VenueOrder
 from polybot.sandbox.exchange.refusals import VenueRefusalError, invalid_order
+from polybot.sandbox.exchange.resting_life import RestingLife
 from polybot.sandbox.exchange.rules import MICRO, VenueRules
 from polybot.sandbox.exchange.settlement import Settlement
 from polybot.sandbox.exchange.submissions import Submission
@@ -26,7 +26,6 @@ from polybot.sandbox.exchange.timeline import Timeline
 from polybot.sandbox.listing import VenueMarket
 from polybot.sandbox.venue import SandboxVenue
 
-_ONE_S: Final = 1000
 Fate = Callable[[Trade], str]
 
 
@@ -61,9 +60,14 @@ class MatchingExchange:
             on_change=self._tell_trade,
         )
         self._matcher = Matcher(venue.seed, self.rules, self.quotes, self.resting)
-        self._crowd = Crowd(venue, self.accounts.house, self.quotes, self.resting)
-        self._watched: set[str] = set()
-        self._ticking: set[str] = set()
+        self._life = RestingLife(
+            self.rules,
+            self.resting,
+            self.timeline,
+            Crowd(venue, self.accounts.house, self.quotes, self.resting),
+            trade=lambda taker, due_ms: self._execute(taker, self._plan(taker, due_ms), due_ms),
+            close=self.close,
+        )
 
     # Time ---------------------------------------------------------------------------------------
     def advance(self) -> int:
@@ -155,7 +159,7 @@ class MatchingExchange:
                 self._after_maker_fill(match.maker, now_ms)
         if order.rests and order.remaining >= self.rules.fill_step and not order.account.is_house:
             order.state = OrderState.LIVE
-            self._rest(order, now_ms)
+            self._life.rest(order, now_ms)
         else:
             order.state = OrderState.MATCHED if order.matched else OrderState.CANCELED
         if trades:
@@ -309,44 +313,11 @@ class MatchingExchange:
             with_transactions=self.rules.answers_transactions,
         )
 
-    def _rest(self, order: VenueOrder, now_ms: int) -> None:
-        self.resting.add(order)
-        market = order.market
-        if order.expires_s:
-            due_ms = (order.expires_s - self.rules.gtd_early_s) * 1000
-            self.timeline.add(due_ms, lambda due: self._expire(order, due))
-        if market.condition_id not in self._watched:
-            self._watched.add(market.condition_id)
-            self.timeline.add(market.end_s * 1000, lambda due: self._end(market, due))
-        if market.condition_id not in self._ticking:
-            self._ticking.add(market.condition_id)
-            self._tick_at(market, now_ms - now_ms % _ONE_S + _ONE_S)
-
-    def _tick_at(self, market: VenueMarket, due_ms: int) -> None:
-        self.timeline.add(due_ms, lambda due: self._tick(market, due))
-
-    def _tick(self, market: VenueMarket, due_ms: int) -> None:
-        """Once a second: let the others trade with what rests in a market."""
-        if not self.resting.of_market(market.condition_id) or due_ms // 1000 >= market.end_s:
-            self._ticking.discard(market.condition_id)
-            return
-        for taker in self._crowd.takers(market, due_ms):
-            self._execute(taker, self._plan(taker, due_ms), due_ms)
-        self._tick_at(market, due_ms + _ONE_S)
-
     def _after_maker_fill(self, maker: VenueOrder, now_ms: int) -> None:
         if maker.remaining < self.rules.fill_step:
             self.resting.remove(maker)
             maker.state = OrderState.MATCHED
         self._tell_order(maker, "UPDATE", now_ms)
-
-    def _expire(self, order: VenueOrder, due_ms: int) -> None:
-        if order.state is OrderState.LIVE:
-            self.close(order, due_ms, "CANCELED_EXPIRED_ORDER")
-
-    def _end(self, market: VenueMarket, due_ms: int) -> None:
-        for order in self.resting.of_market(market.condition_id):
-            self.close(order, due_ms, "CANCELED_MARKET_RESOLVED")
 
     def _tell_order(self, order: VenueOrder, kind: str, now_ms: int, status: str = "") -> None:
         if order.account.is_house:
