@@ -211,6 +211,33 @@ def test_remembering_rubbish_changes_nothing() -> None:
     assert desk.hear(trade()) == ["10#0"]
 
 
+def test_held_log_is_of_the_fill_that_another_source_tells_meanwhile() -> None:
+    """It is not told a second time when the chain has shown the rest."""
+    desk = Desk()
+    assert desk.hear(trade("1")) == ["1#0"]
+    assert desk.hear(trade("2.5", source=CHAIN), by="chain", log=2) == []
+    assert desk.hear(trade("2.5")) == ["2.5#0"]
+    assert desk.hear(trade("1", source=CHAIN), by="chain", log=1) == []
+    assert desk.hear(trade("2.5", source=CHAIN), by="chain", log=2) == []
+    assert desk.hear(trade("2.5", source=CHAIN), by="chain", log=3) == ["2.5#1"]
+
+
+def test_held_logs_are_each_told_once_the_chain_has_shown_the_rest() -> None:
+    desk = Desk()
+    desk.hear(trade("1"))
+    for log in (2, 3, 3):
+        assert desk.hear(trade("2.5", source=CHAIN), by="chain", log=log) == []
+    assert desk.hear(trade("1", source=CHAIN), by="chain", log=1) == ["2.5#0", "2.5#1"]
+    assert desk.hear(trade("2.5", source=CHAIN), by="chain", log=3) == []
+
+
+def test_rounded_frame_stays_the_same_fill_however_often_it_comes() -> None:
+    desk = Desk()
+    desk.hear(trade("2.5", source=CHAIN), by="chain", log=1)
+    for _ in range(3):
+        assert desk.hear(trade("2.5001")) == []
+
+
 def test_log_that_was_taken_back_names_the_trade_and_its_return_is_no_new_one() -> None:
     desk = Desk()
     one = trade(source=CHAIN)
@@ -263,7 +290,7 @@ def test_conversions_are_told_once_and_repeats_are_numbered() -> None:
 
 
 FILLS = st.lists(
-    st.tuples(st.integers(1, 4), st.sampled_from(["1", "2.5", "2.5", "40", "7.123456"])),
+    st.tuples(st.integers(1, 4), st.sampled_from(["1", "2.5", "2.5", "2.5001", "40"])),
     min_size=1,
     max_size=12,
 )
@@ -298,8 +325,9 @@ def test_any_mixture_of_sources_tells_every_fill_exactly_once(
             desk = Desk()
             desk.told = told
             desk.merge.remember([one.key for one in told], at=NOW)
-    assert Counter((one.transaction_hash, str(one.size)) for one in desk.told) == Counter(
-        (transaction(tx), str(Decimal(size))) for tx, size in fills
+    # Which of two fills that differ by rounding a sighting is of cannot always be told.
+    assert Counter((one.transaction_hash, round(one.size, 2)) for one in desk.told) == Counter(
+        (transaction(tx), round(Decimal(size), 2)) for tx, size in fills
     )
     assert len({one.key for one in desk.told}) == len(desk.told)
     assert desk.conflicts == []

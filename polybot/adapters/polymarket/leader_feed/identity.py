@@ -111,7 +111,7 @@ class LeaderMerge:
             self._again(group, found, trade, log_index)
             return self._released(group, trade.source, by)
         if not group.is_complete_for(trade.source):
-            group.hold(trade)
+            group.hold(trade, log_index)
             return ()
         return (self._tell(group, trade, by, log_index),)
 
@@ -190,14 +190,15 @@ class LeaderMerge:
             group.hold(trade)
         for fill, trade in pairs:
             self._again(group, fill, trade, None)
+        told: list[LeaderTrade] = []
         for trade in new:
+            # With something missing either side may be wrong: nothing is told until they agree.
             if missing:
                 group.hold(trade)
             else:
-                group.release(trade)
+                told.append(self._tell(group, trade, by, None))
         self._report(group, rows[0].received_at)
-        # With something missing either side may be wrong: nothing more is told until they agree.
-        return [] if missing else [self._tell(group, trade, by, None) for trade in new]
+        return told
 
     def _again(
         self, group: FillGroup, fill: ToldFill, trade: LeaderTrade, log_index: int | None
@@ -214,7 +215,7 @@ class LeaderMerge:
             if is_other and not fill.is_disputed:
                 fill.is_disputed = True
                 self._conflict(trade, group, "content-differs")
-        fill.seen_by.add(trade.source)
+        fill.see(trade)
         if log_index is not None:
             fill.log_index = log_index
 
@@ -222,27 +223,25 @@ class LeaderMerge:
         self, group: FillGroup, trade: LeaderTrade, by: str, log_index: int | None
     ) -> LeaderTrade:
         numbered = replace(trade, occurrence=group.count_like(trade))
-        group.told.append(
-            ToldFill(
-                key=numbered.key,
-                price=trade.price,
-                size=trade.size,
-                trade=numbered,
-                seen_by={trade.source},
-                log_index=log_index,
-            )
+        fill = ToldFill(
+            key=numbered.key,
+            price=trade.price,
+            size=trade.size,
+            trade=numbered,
+            seen_by={trade.source},
+            log_index=log_index,
         )
+        group.told.append(fill)
+        group.absorb(fill)
         self.first[by] += 1
         return numbered
 
     def _released(self, group: FillGroup, source: FeedSource, by: str) -> tuple[LeaderTrade, ...]:
         """Tell what a source showed before it showed what others had told."""
-        waiting = [trade for trade in group.held if trade.source is source]
-        if not waiting or not group.is_complete_for(source):
-            return ()
-        for trade in waiting:
-            group.release(trade)
-        return tuple(self._tell(group, trade, by, None) for trade in waiting)
+        told: list[LeaderTrade] = []
+        while waiting := group.take_held(source):
+            told += [self._tell(group, one.trade, by, one.log_index) for one in waiting]
+        return tuple(told)
 
     def _report(self, group: FillGroup, now: datetime | None) -> None:
         for trade in group.overdue(now):

@@ -23,7 +23,7 @@ MOST_FILLS: Final = 256
 _INDEXING: Final = timedelta(seconds=10)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class ToldFill:
     """One fill that was told, or that the ledger knows."""
 
@@ -33,6 +33,8 @@ class ToldFill:
     trade: LeaderTrade | None
     """As it was told; ``None`` where only the ledger's key is known."""
     seen_by: set[FeedSource] = field(default_factory=set)
+    aliases: tuple[tuple[FeedSource, Decimal, Decimal], ...] = ()
+    """Other numbers, within rounding, by which sources have shown it."""
     log_index: int | None = None
     is_disputed: bool = False
     """Whether a person was told that sources describe it differently."""
@@ -40,6 +42,16 @@ class ToldFill:
     def is_same(self, other: LeaderTrade) -> bool:
         """Whether the numbers are equal."""
         return self.price == other.price and self.size == other.size
+
+    def is_known_as(self, other: LeaderTrade) -> bool:
+        """Whether a source has shown this fill with such numbers before."""
+        return (other.source, other.price, other.size) in self.aliases
+
+    def see(self, other: LeaderTrade) -> None:
+        """Note that a source has shown this fill, and with which numbers."""
+        self.seen_by.add(other.source)
+        if not self.is_same(other) and not self.is_known_as(other):
+            self.aliases = (*self.aliases, (other.source, other.price, other.size))
 
     def is_near(self, other: LeaderTrade) -> bool:
         """Whether the numbers differ by no more than rounding."""
@@ -49,16 +61,28 @@ class ToldFill:
         )
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class HeldFill:
+    """One sighting that is held back."""
+
+    trade: LeaderTrade
+    log_index: int | None = None
+    is_reported: bool = False
+    """Whether a person was told of it."""
+
+    def is_alike(self, other: LeaderTrade | ToldFill) -> bool:
+        """Whether the numbers are equal."""
+        return self.trade.price == other.price and self.trade.size == other.size
+
+
 @dataclass(slots=True, kw_only=True)
 class FillGroup:
     """All fills of one wallet in one transaction, token and side."""
 
     touched_at: datetime
     told: list[ToldFill] = field(default_factory=list)
-    held: list[LeaderTrade] = field(default_factory=list)
+    held: list[HeldFill] = field(default_factory=list)
     """Sightings that contradict what was told, as far as can be seen."""
-    reported: list[LeaderTrade] = field(default_factory=list)
-    """Those of the held ones that a person was told of."""
 
     def match(self, trade: LeaderTrade, *, log_index: int | None = None) -> ToldFill | None:
         """Return the told fill that a single sighting is of."""
@@ -67,9 +91,10 @@ class FillGroup:
             if bound:
                 return bound[0]
         free = [fill for fill in self.told if log_index is None or fill.log_index is None]
-        for fill in free:
-            if fill.is_same(trade):
-                return fill
+        exact = [fill for fill in free if fill.is_same(trade)]
+        exact = exact or [fill for fill in free if fill.is_known_as(trade)]
+        if exact:
+            return exact[0]
         return _nearest(trade, [fill for fill in free if trade.source not in fill.seen_by])
 
     def match_all(
@@ -108,30 +133,49 @@ class FillGroup:
         """Return how many fills with the same numbers were told."""
         return sum(fill.is_same(trade) for fill in self.told)
 
-    def hold(self, trade: LeaderTrade) -> None:
-        """Hold a sighting back."""
-        is_held = any(_is_alike(one, trade) for one in self.held)
+    def hold(self, trade: LeaderTrade, log_index: int | None = None) -> None:
+        """Hold a sighting back; the same one again is not another."""
+        is_held = any(
+            one.is_alike(trade) and one.log_index == log_index
+            for one in self.held
+            if one.trade.source is trade.source
+        )
         if not is_held and len(self.held) < MOST_FILLS:
-            self.held.append(trade)
+            self.held.append(HeldFill(trade=trade, log_index=log_index))
 
-    def release(self, trade: LeaderTrade) -> None:
-        """Forget held sightings of a fill that turned out to be true."""
-        self.held = [one for one in self.held if not _is_alike(one, trade)]
-        self.reported = [one for one in self.reported if not _is_alike(one, trade)]
+    def absorb(self, fill: ToldFill) -> None:
+        """Let one held sighting a source be of a fill that has just been told."""
+        for one in tuple(self.held):
+            is_of_it = one.is_alike(fill) or (
+                one.trade.source not in fill.seen_by and fill.is_near(one.trade)
+            )
+            is_taken = one.log_index is not None and fill.log_index is not None
+            if is_of_it and not is_taken:
+                self.held.remove(one)
+                fill.see(one.trade)
+                fill.log_index = one.log_index if fill.log_index is None else fill.log_index
+
+    def take_held(self, source: FeedSource) -> list[HeldFill]:
+        """Return what is held of a source that by now has shown all that was told; hold it no more.
+
+        The first only: once it is told, the others may be of it.
+        """
+        if not self.is_complete_for(source):
+            return []
+        waiting = [one for one in self.held if one.trade.source is source][:1]
+        self.held = [one for one in self.held if one not in waiting]
+        return waiting
 
     def overdue(self, now: datetime | None) -> list[LeaderTrade]:
         """Return each held sighting once that did not turn out true in time (``None``: all)."""
         found = [
             one
             for one in self.held
-            if one not in self.reported and (now is None or now >= one.received_at + _INDEXING)
+            if not one.is_reported and (now is None or now >= one.trade.received_at + _INDEXING)
         ]
-        self.reported += found
-        return found
-
-
-def _is_alike(one: LeaderTrade, other: LeaderTrade) -> bool:
-    return one.price == other.price and one.size == other.size
+        for one in found:
+            one.is_reported = True
+        return [one.trade for one in found]
 
 
 def _nearest(trade: LeaderTrade, fills: list[ToldFill]) -> ToldFill | None:
