@@ -59,7 +59,9 @@ def parse_redeemable_page(body: bytes) -> RedeemablePage:
         payouts=tuple(
             (
                 condition_id(row.condition_id, reason=MALFORMED),
-                number(row.current_value, "value", reason=MALFORMED, above=_NOTHING, at_most=10**12),
+                number(
+                    row.current_value, "value", reason=MALFORMED, above=_NOTHING, at_most=10**12
+                ),
             )
             for row in page.data
             if row.status == REDEEMABLE
