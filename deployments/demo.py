@@ -15,11 +15,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
 
+from deployments.copying import keep_copying
+from deployments.demo_copying import play_copying
+from deployments.demo_plan import choose_windows, plan_end, plan_runs
 from deployments.environment import isolated_environment, stack_environment
 from deployments.interrupts import cancel_on_signals
 from deployments.loopback import free_port, require_free
@@ -31,17 +33,9 @@ from deployments.runs import DeploymentRuns
 from deployments.stack import LocalStack
 from polybot.bootstrap import open_bot
 from polybot.config import load_settings
-from polybot.domain.markets import MarketSeries, MarketWindow
+from polybot.domain.markets import MarketWindow
 from polybot.errors import ConfigurationError, PolybotError
 
-# 2026-10-05 06:30 UTC. Any instant would do, so long as the same seed gets the same one; on this
-# morning the default seed's averages cross often enough for a newcomer to see orders.
-FIRST_START_S = 1_791_181_800
-# The sandbox resolves a window 53-152 s after its end.
-SETTLE_AFTER = timedelta(seconds=180)
-# The deployment settles every minute; in a demo each run costs seconds, so one takes two windows.
-SETTLE_EVERY = 2
-REPORT_AFTER = timedelta(seconds=240)
 # So many runs are submitted before they are due, so that their processes start side by side.
 AHEAD = 4
 # Where nobody knows how wide the reader's page is.
@@ -109,14 +103,16 @@ def demo(options: DemoOptions) -> int:
 
 async def _demo(options: DemoOptions, home: Path, console: Console) -> int:
     began = time.monotonic()
-    windows = await asyncio.to_thread(_windows, options)
+    windows, copied = await asyncio.to_thread(
+        choose_windows, options.windows, replay=options.replay, seed=options.seed
+    )
     plan = _plan(options, home, windows)
     with (
         open_progress(console, len(windows)) as progress,
         LocalStack(plan, tell=progress.tell) as stack,
     ):
         await stack.start()
-        result = await _play(stack, windows, progress, began)
+        result = await _play(stack, windows, copied, progress, began)
         progress.close()
         if options.as_json:
             print(result.as_json(), flush=True)
@@ -130,6 +126,7 @@ async def _demo(options: DemoOptions, home: Path, console: Console) -> int:
 async def _play(
     stack: LocalStack,
     windows: Sequence[MarketWindow],
+    copied: MarketWindow | None,
     progress: LineProgress,
     began: float,
 ) -> DemoResult:
@@ -142,6 +139,8 @@ async def _play(
         open_bot(settings) as bot,
     ):
         await runs.prepare_for_virtual_time(ahead=AHEAD)
+        if copied is not None:
+            await keep_copying(client)
         strategy = settings.strategy.name
 
         def show(run: PlannedRun, state: str) -> None:
@@ -152,57 +151,36 @@ async def _play(
             if state != "Completed":
                 progress.tell(f"{run.flow} due {run.due:%H:%M} ended as {state}")
 
-        await play(
-            plan_runs(windows),
-            clock=clock,
-            run_flow=runs.run,
-            ahead=AHEAD,
-            ended=show,
-            check=stack.check,
-        )
+        async def play_runs(plan: list[PlannedRun]) -> None:
+            await play(
+                plan, clock=clock, run_flow=runs.run, ahead=AHEAD, ended=show, check=stack.check
+            )
+
+        await play_runs(plan_runs(windows))
+        copying = None
+        if copied is not None:
+            copying = await play_copying(
+                bot,
+                clock,
+                copied,
+                sandbox_url=sandbox_url,
+                read_page=lambda: runs.read_page("copy-trading"),
+                tell=progress.tell,
+                check=stack.check,
+            )
+        await play_runs(plan_end(windows, copied))
         winners = {}
         for window in windows:
             resolution = await bot.market_data.resolution(window)
             winners[window] = resolution.winner if resolution else None
         return DemoResult(
             windows=read_results(bot.ledger, windows, strategy=strategy, winners=winners),
+            copying=copying,
             flow_runs=await runs.count_by_state(),
             totals=bot.ledger.totals(at=await bot.clock.now()),
             starting_cash_usdc=settings.paper.starting_cash_usdc,
             wall_s=time.monotonic() - began,
         )
-
-
-def plan_runs(windows: Sequence[MarketWindow]) -> list[PlannedRun]:
-    """Return the runs that play windows: all decided, all settled, and a report at the end."""
-    last = windows[-1]
-    settled_at = [window.end + SETTLE_AFTER for window in windows[SETTLE_EVERY - 1 :: SETTLE_EVERY]]
-    dues = [("trend", window.start) for window in windows]
-    dues += [("settle", due) for due in {*settled_at, last.end + SETTLE_AFTER}]
-    plan = [
-        PlannedRun(flow=flow, due=due, parameters={"scheduled_at": due.isoformat()})
-        for flow, due in dues
-    ]
-    due = last.end + REPORT_AFTER
-    day = last.start.date().isoformat()
-    parameters: dict[str, object] = {"day": day, "scheduled_at": due.isoformat()}
-    return [*plan, PlannedRun(flow="report", due=due, parameters=parameters)]
-
-
-def _windows(options: DemoOptions) -> tuple[MarketWindow, ...]:
-    if options.replay is None:
-        series = MarketSeries.parse("btc-15m")
-        step = series.duration_s
-        return tuple(
-            MarketWindow(series=series, start_s=FIRST_START_S + step * number)
-            for number in range(options.windows)
-        )
-    from polybot.sandbox.replay import load_replay  # noqa: PLC0415
-
-    markets = load_replay(options.replay, seed=options.seed).windows
-    if len({market.window.series for market in markets}) != 1:
-        raise ConfigurationError(f"{options.replay}: the demo replays one series at a time")
-    return tuple(market.window for market in markets[: options.windows])
 
 
 def _plan(options: DemoOptions, home: Path, windows: Sequence[MarketWindow]) -> StackPlan:
@@ -216,6 +194,8 @@ def _plan(options: DemoOptions, home: Path, windows: Sequence[MarketWindow]) -> 
     arguments = ["--port", str(sandbox_port), "--seed", str(options.seed), "--stepped"]
     # A minute before the first window: its market is listed.
     arguments += ["--start", str(windows[0].start_s - 60)]
+    # Nobody else: the clock leaps over hours, and all their trades would be told at once.
+    arguments += ["--leaders", "0", "--crowd", "0", "--noise", "0"]
     if options.replay is not None:
         arguments += ["--replay", str(options.replay.resolve())]
     environment = stack_environment(home, port=port, inherited=isolated_environment()) | {
@@ -228,6 +208,7 @@ def _plan(options: DemoOptions, home: Path, windows: Sequence[MarketWindow]) -> 
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "POLYBOT_COPYING__REPORT_EVERY_S": "1",
     }
     os.environ.clear()
     os.environ.update(environment)

@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from deployments.copy_results import CopyingResult
 from polybot.domain.accounts import AccountTotals, Settlement
 from polybot.domain.decisions import Decision, Verdict, trend_key
 from polybot.domain.markets import MarketWindow, Outcome
@@ -83,6 +84,8 @@ class DemoResult:
     """Everything a demo prints at its end."""
 
     windows: tuple[WindowResult, ...]
+    copying: CopyingResult | None
+    """``None`` where a recording has no window left for it."""
     flow_runs: Mapping[str, int]
     totals: AccountTotals
     starting_cash_usdc: Decimal
@@ -90,15 +93,20 @@ class DemoResult:
 
     @property
     def is_good(self) -> bool:
-        """Whether every window was decided and every run completed."""
-        return all(item.is_decided for item in self.windows) and set(self.flow_runs) <= {
-            "Completed"
-        }
+        """Whether every window was decided and every run completed, but for the one that copies."""
+        copying = 0 if self.copying is None else 1
+        ended = {name: count for name, count in self.flow_runs.items() if name != "Running"}
+        return (
+            all(item.is_decided for item in self.windows)
+            and set(ended) <= {"Completed"}
+            and self.flow_runs.get("Running", 0) == copying
+        )
 
     def as_json(self) -> str:
         """Return one JSON object, money as decimal text."""
         body = {
             "windows": [item.as_json() for item in self.windows],
+            "copying": None if self.copying is None else self.copying.as_json(),
             "flow_runs": dict(self.flow_runs),
             "orders": sum(1 for item in self.windows if item.decision and item.decision.order_id),
             "fills": sum(len(item.fills) for item in self.windows),
@@ -122,6 +130,8 @@ class DemoResult:
         for item in self.windows:
             table.add_row(*_cells(item))
         console.print(table)
+        if self.copying is not None:
+            self.copying.print_to(console)
         totals = self.totals
         runs = ", ".join(f"{count} {state}" for state, count in sorted(self.flow_runs.items()))
         console.print(

@@ -18,7 +18,6 @@ DEPLOYMENT_OF = {
     "report": "daily",
     "control": "by-hand",
     "reconcile": "by-hand",
-    "copy-trading": "leaders",
 }
 _POLL_S = 0.4
 
@@ -80,6 +79,21 @@ class DeploymentRuns:
         ended = self._open[created.id] = asyncio.get_running_loop().create_future()
         state: str = await ended
         return state
+
+    async def read_page(self, key: str) -> str:
+        """Return the newest artifact of a key, empty where there is none."""
+        from prefect.client.schemas.filters import (  # noqa: PLC0415
+            ArtifactFilter,
+            ArtifactFilterKey,
+        )
+        from prefect.client.schemas.sorting import ArtifactSort  # noqa: PLC0415
+
+        found = await self._client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=1,
+        )
+        return str(found[0].data) if found else ""
 
     async def count_by_state(self) -> dict[str, int]:
         """Return how many runs of the server are in which state."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deployments import player
-from deployments.demo import plan_runs
+from deployments.demo_plan import plan_end, plan_runs
 from deployments.player import PlannedRun, play
 from polybot.domain.markets import MarketSeries, MarketWindow
 from polybot.errors import PermanentError
@@ -70,7 +70,8 @@ class Runs:
 def plan(count: int) -> list[PlannedRun]:
     series = MarketSeries.parse("btc-15m")
     first = ms(START) // 1000
-    return plan_runs([MarketWindow(series=series, start_s=first + 900 * n) for n in range(count)])
+    windows = [MarketWindow(series=series, start_s=first + 900 * n) for n in range(count)]
+    return [*plan_runs(windows), *plan_end(windows, None)]
 
 
 async def played(seed: int, ahead: int) -> Runs:

@@ -17,7 +17,8 @@ from deployments import child
 from deployments.environment import isolated_environment, stack_environment
 from deployments.loopback import free_port, require_free
 from deployments.processes import Service
-from deployments.stack import LocalStack, StackPlan
+from deployments.plan import StackPlan
+from deployments.stack import LocalStack
 from polybot.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]

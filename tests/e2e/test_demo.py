@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from deployments.environment import PROJECT
@@ -53,7 +54,10 @@ def exported_trade_log(stack: Stack) -> list[dict[str, Any]]:
 
 def test_it_prints_one_object_of_the_documented_shape(stack: Stack) -> None:
     result = stack.result
-    assert set(result) == {"windows", "flow_runs", "orders", "fills", "settled", "wall_s", *SUMS}
+    assert set(result) == {
+        *("windows", "copying", "flow_runs", "orders", "fills", "settled", "wall_s"),
+        *SUMS,
+    }
     assert all(set(window) == WINDOW_KEYS for window in result["windows"])
     assert all(MONEY.fullmatch(result[name]) for name in SUMS)
     amounts = [
@@ -74,8 +78,33 @@ def test_it_decides_eight_consecutive_windows(stack: Stack) -> None:
 
 
 def test_every_run_went_through_the_deployments_and_completed(stack: Stack) -> None:
-    """Eight trend runs, four settle runs, one report."""
-    assert stack.result["flow_runs"] == {"Completed": 13}
+    """Eight trend runs, five settle runs, one report, and the one that goes on copying."""
+    assert stack.result["flow_runs"] == {"Completed": 14, "Running": 1}
+
+
+def test_a_leader_was_copied_and_each_trade_explained(stack: Stack) -> None:
+    """Bought and sold with him; what was not copied has its reason, and every trade is counted."""
+    copying = stack.result["copying"]
+    placed = [trade for trade in copying["trades"] if trade["verdict"] == "placed"]
+    assert {trade["side"] for trade in placed} == {"BUY", "SELL"}
+    assert len(placed) == copying["copied"] <= copying["fills"]
+    assert all(trade["reason_code"] for trade in copying["trades"] if trade not in placed)
+    assert {"far-from-book", "leader-stake", "market-not-supported"} <= set(copying["skipped"])
+    assert copying["seen"] == len(copying["trades"]) == 8
+    counted = copying["copied"] + copying["accumulated"] + sum(copying["skipped"].values())
+    assert counted == copying["seen"]
+
+
+def test_demo_shows_the_copies_in_a_table(stack: Stack) -> None:
+    """The page in the UI counts what the result counts."""
+    copying = stack.result["copying"]
+    body = {"artifacts": {"key": {"any_": ["copy-trading"]}}}
+    answer = httpx.post(f"{stack.demo.ui_url}/api/artifacts/filter", json=body, timeout=30)
+    pages = [page["data"] for page in answer.raise_for_status().json()]
+    assert any(
+        f"| seen | {copying['seen']} |" in page and f"| copied | {copying['copied']} |" in page
+        for page in pages
+    )
 
 
 def test_something_was_traded_and_settled(stack: Stack) -> None:
@@ -104,22 +133,39 @@ def test_the_books_balance_from_the_exported_trade_log_alone(stack: Stack) -> No
             Decimal(0),
         )
 
+    def traded(side: str) -> Decimal:
+        return sum(
+            (
+                Decimal(row["size"]) * Decimal(row["price"])
+                for row in rows
+                if row["kind"] == "fill" and row["side"] == side
+            ),
+            Decimal(0),
+        )
+
     deposits = total("cash_change_usdc", {"deposit"})
     fees = total("fee_usdc", {"fill"})
-    bought = sum(
-        (Decimal(row["size"]) * Decimal(row["price"]) for row in rows if row["kind"] == "fill"),
-        Decimal(0),
-    )
     payouts = total("payout_usdc", {"settlement"})
     assert deposits == Decimal(result["starting_cash_usdc"])
     assert fees == Decimal(result["fees_usdc"])
-    # A cost is rounded up to the next micro-USDC, at most once a fill.
-    assert 0 <= total("cost_usdc", {"fill"}) - bought < Decimal("0.000001") * result["fills"]
-    cash = deposits - total("cost_usdc", {"fill"}) - fees + payouts
+    cash = total("cash_change_usdc", {"deposit", "fill", "settlement"})
     assert cash == Decimal(result["cash_usdc"])
     assert cash - deposits == Decimal(result["realised_pnl_usdc"])
-    assert total("cash_change_usdc", {"deposit", "fill", "settlement"}) == cash
-    assert sum(Decimal(window["pnl_usdc"] or 0) for window in result["windows"]) == cash - deposits
+    # Each fill is rounded to the next micro-USDC, against us.
+    expected = deposits - traded("BUY") + traded("SELL") - fees + payouts
+    fills = sum(1 for row in rows if row["kind"] == "fill")
+    assert 0 <= expected - cash < Decimal("0.000001") * fills
+    slugs = {window["slug"] for window in result["windows"]}
+    copied = sum(
+        (
+            Decimal(row["cash_change_usdc"])
+            for row in rows
+            if row["kind"] != "deposit" and row["market"] not in slugs
+        ),
+        Decimal(0),
+    )
+    trended = sum(Decimal(window["pnl_usdc"] or 0) for window in result["windows"])
+    assert trended + copied == cash - deposits
 
 
 def test_the_running_totals_equal_their_history(stack: Stack) -> None:
