@@ -2,13 +2,15 @@
 
 Whoever copies us while we copy him makes both of us trade for ever. He shows by trading strictly
 in turn: one trade of his within a moment after each order of ours in the same token and
-direction, of the same share of its size, again and again. A fast trader on his own business
-breaks that pattern soon; where he does not, a person may lift the throttle.
+direction, of the same share of its size, again and again. A steady trader on his own business can
+look like that, too, so one trade is then left uncopied: who goes on all the same does not follow
+us, and is not suspected for an hour; who falls silent twice is throttled.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import Enum, auto
 from typing import Final
 
 from polybot.domain.leaders import LeaderAddress, LeaderTrade
@@ -19,10 +21,22 @@ MOMENT: Final = timedelta(seconds=4)
 # Blocks are dated in whole seconds: an echo may seem to be a second older than its cause.
 _BLOCK: Final = timedelta(seconds=1)
 MOST_TURNS: Final = 10
+MOST_SILENCES: Final = 2
+TRUSTED_FOR: Final = timedelta(hours=1)
 # Followers round to whole cents and to the venue's minimum.
 ALIKE: Final = Decimal("0.05")
 _MOST_PLACES: Final = 4096
 _Place = tuple[LeaderAddress, OutcomeTokenId, Side]
+
+
+class Echo(Enum):
+    """What a leader's trade says about whom he follows."""
+
+    NONE = auto()
+    SUSPECTED = auto()
+    """He has answered our orders for a while: leave this one uncopied, and see."""
+    LOOP = auto()
+    """He follows us."""
 
 
 @dataclass(slots=True)
@@ -37,12 +51,25 @@ class _Turn:
     """Of our order's size that the leader's answer was."""
 
 
+@dataclass(slots=True)
+class _Suspect:
+    """What is known of a leader who looked like a follower."""
+
+    silences: int = 0
+    trusted_until: datetime | None = None
+    place: _Place | None = None
+    """Where a trade of his was left uncopied …"""
+    at: datetime | None = None
+    """… and when."""
+
+
 class EchoWatch:
-    """Counts how often a leader traded in turn with us; bounded."""
+    """Counts how often leaders traded in turn with us; bounded."""
 
     def __init__(self) -> None:
         """Start with no order of ours."""
         self._last: dict[_Place, _Turn] = {}
+        self._suspects: dict[LeaderAddress, _Suspect] = {}
 
     def note_order(self, trade: LeaderTrade, size: Decimal, at: datetime) -> None:
         """Remember an order of ours [shares] that copied a leader's trade."""
@@ -55,9 +82,46 @@ class EchoWatch:
         if len(self._last) > _MOST_PLACES:
             del self._last[next(iter(self._last))]
 
-    def is_echo(self, trade: LeaderTrade) -> bool:
-        """Take in a leader's trade; whether he has answered our orders too often in a row."""
+    def hear(self, trade: LeaderTrade) -> Echo:
+        """Take in a leader's trade and return what it says of him."""
         place = (trade.leader, trade.token_id, trade.side)
+        suspect = self._suspects.get(trade.leader)
+        if suspect is not None:
+            if self._is_over(suspect, place, trade.traded_at):
+                return Echo.LOOP
+            if suspect.trusted_until is not None and trade.traded_at < suspect.trusted_until:
+                return Echo.NONE
+        if not self._is_answer(place, trade):
+            return Echo.NONE
+        del self._last[place]
+        if suspect is None:
+            suspect = self._suspects[trade.leader] = _Suspect()
+        suspect.place, suspect.at = place, trade.traded_at
+        return Echo.SUSPECTED
+
+    def forget(self, leader: LeaderAddress) -> None:
+        """Know nothing of a leader any more."""
+        self._suspects.pop(leader, None)
+        for place in [place for place in self._last if place[0] == leader]:
+            del self._last[place]
+
+    def _is_over(self, suspect: _Suspect, place: _Place, traded_at: datetime) -> bool:
+        """Conclude from what followed an uncopied trade; whether the leader follows us."""
+        if suspect.at is None:
+            return False
+        is_soon = traded_at <= suspect.at + MOMENT
+        if is_soon and place == suspect.place:
+            suspect.silences = 0
+            suspect.trusted_until = traded_at + TRUSTED_FOR
+        elif is_soon:
+            return False
+        else:
+            suspect.silences += 1
+        suspect.place = suspect.at = None
+        return suspect.silences >= MOST_SILENCES
+
+    def _is_answer(self, place: _Place, trade: LeaderTrade) -> bool:
+        """Count a turn; whether there were too many in a row."""
         ours = self._last.get(place)
         if ours is None:
             return False
@@ -72,8 +136,3 @@ class EchoWatch:
         ours.turns = ours.turns + 1 if is_alike else 1
         ours.share = share
         return ours.turns >= MOST_TURNS
-
-    def forget(self, leader: LeaderAddress) -> None:
-        """Count a leader's turns from none again."""
-        for place in [place for place in self._last if place[0] == leader]:
-            del self._last[place]

@@ -19,7 +19,7 @@ from polybot.copy_trading.decide import (
     caps_of,
     decide_copy,
 )
-from polybot.copy_trading.echoes import MOMENT, MOST_TURNS, EchoWatch
+from polybot.copy_trading.echoes import MOMENT, MOST_TURNS, Echo, EchoWatch
 from polybot.copy_trading.notices import refused_copy_alert, unsold_alert
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.copy_trading.records import PendingRecords
@@ -86,15 +86,14 @@ class Placing:
     def trade(self, trade: LeaderTrade, leader: Leader, *, now: datetime) -> None:
         """Decide on a trade, once; record what comes of it."""
         bench = self._bench
-        if self.echoes.is_echo(trade):
-            reason = (
-                f"{MOST_TURNS} times in a row he traded within {MOMENT.total_seconds():g} s after "
-                "our own order in the same token and direction: he seems to follow us"
-            )
-            bench.throttles.throttle(leader, reason, at=now)
-            self.skip(_skipped(trade, FOLLOWER_LOOP, reason, at=now))
-        else:
+        echo = self.echoes.hear(trade)
+        if echo is Echo.NONE:
             self._decide(trade, leader, now)
+        else:
+            reason = _echo_reason(echo)
+            if echo is Echo.LOOP:
+                bench.throttles.throttle(leader, reason, at=now)
+            self.skip(_skipped(trade, FOLLOWER_LOOP, reason, at=now))
         bench.roster.recent.note(trade, now)
 
     def exit_again(
@@ -256,6 +255,15 @@ class Placing:
 
 def _tell(bench: Bench, alert: Alert, now: datetime) -> None:
     bench.ports.ledger.add_alert(alert, at=now)
+
+
+def _echo_reason(echo: Echo) -> str:
+    if echo is Echo.LOOP:
+        return "he trades only after our own orders, and not without them: he seems to follow us"
+    return (
+        f"{MOST_TURNS} times in a row he traded within {MOMENT.total_seconds():g} s after our own "
+        "order, alike in token, direction and size: not copied, to see whether he goes on"
+    )
 
 
 def _skipped(trade: LeaderTrade, reason_code: str, reason: str, *, at: datetime) -> CopyRecord:

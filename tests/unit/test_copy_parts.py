@@ -11,7 +11,7 @@ import pytest
 from polybot.copy_trading.background import Troubles, keep_running, repeat
 from polybot.copy_trading.catalog import KEPT_AFTER_END, MarketCatalog
 from polybot.copy_trading.drift import QUIET, compare_holdings, needs_seeding, seeds_of
-from polybot.copy_trading.echoes import MOST_TURNS, EchoWatch
+from polybot.copy_trading.echoes import MOST_TURNS, TRUSTED_FOR, Echo, EchoWatch
 from polybot.copy_trading.notices import copied_fill_alert, throttled_alert, voided_alert
 from polybot.copy_trading.seen import SeenKeys
 from polybot.copy_trading.status import summarise_latency
@@ -183,18 +183,41 @@ def test_overdue_event_leaves_its_queue() -> None:
 # Loops of followers -----------------------------------------------------------------------------
 
 
-def _echo(watch: EchoWatch, turn: int, *, after_s: float = 1.0, size: str = "5") -> bool:
+def _echo(watch: EchoWatch, turn: int, *, after_s: float = 1.0, size: str = "5") -> Echo:
     """Place an order of ours of ten shares, then let the leader answer it."""
     at = NOW + timedelta(seconds=20 * turn)
     watch.note_order(build_trade(), Decimal(10), at)
-    return watch.is_echo(build_trade(size=size, traded_at=at + timedelta(seconds=after_s)))
+    return watch.hear(build_trade(size=size, traded_at=at + timedelta(seconds=after_s)))
 
 
-def test_leader_who_answers_every_order_is_noticed() -> None:
+def _suspect(watch: EchoWatch, first_turn: int = 0) -> list[Echo]:
+    """Let the leader answer until he is suspected."""
+    return [_echo(watch, first_turn + turn) for turn in range(MOST_TURNS)]
+
+
+def test_leader_who_answers_every_order_is_suspected() -> None:
     """In the same token and direction, with the same share of our size, again and again."""
+    assert _suspect(EchoWatch()) == [Echo.NONE] * (MOST_TURNS - 1) + [Echo.SUSPECTED]
+
+
+def test_suspect_who_falls_silent_twice_follows_us() -> None:
+    """Without our orders he has nothing to do."""
     watch = EchoWatch()
-    answers = [_echo(watch, turn) for turn in range(MOST_TURNS)]
-    assert answers == [False] * (MOST_TURNS - 1) + [True]
+    _suspect(watch)
+    later = 2 * MOST_TURNS
+    assert _suspect(watch, later)[-1] is Echo.SUSPECTED
+    assert _echo(watch, 2 * later) is Echo.LOOP
+
+
+def test_suspect_who_goes_on_by_himself_is_trusted() -> None:
+    """A steady trader loses one copy an hour at most."""
+    watch = EchoWatch()
+    _suspect(watch)
+    last = NOW + timedelta(seconds=20 * (MOST_TURNS - 1) + 1)
+    assert watch.hear(build_trade(size="5", traded_at=last + timedelta(seconds=2))) is Echo.NONE
+    assert Echo.SUSPECTED not in _suspect(watch, MOST_TURNS)
+    in_an_hour = MOST_TURNS + int(TRUSTED_FOR.total_seconds() / 20)
+    assert Echo.SUSPECTED in _suspect(watch, in_an_hour)
 
 
 @pytest.mark.parametrize("odd", ["late", "other size", "twice", "other side"])
@@ -202,29 +225,28 @@ def test_leader_on_his_own_business_is_left_alone(odd: str) -> None:
     """One trade out of the pattern begins the count again."""
     watch = EchoWatch()
     for turn in range(MOST_TURNS - 1):
-        assert not _echo(watch, turn)
+        assert _echo(watch, turn) is Echo.NONE
     last = MOST_TURNS
     if odd == "late":
         _echo(watch, last, after_s=60)
     elif odd == "other size":
         _echo(watch, last, size="70")
     elif odd == "twice":
-        watch.is_echo(build_trade(traded_at=NOW + timedelta(seconds=20 * (last - 2) + 2)))
+        watch.hear(build_trade(traded_at=NOW + timedelta(seconds=20 * (last - 2) + 2)))
     else:
         at = NOW + timedelta(seconds=20 * last)
         watch.note_order(build_trade(), Decimal(10), at)
-        assert not watch.is_echo(build_trade(Side.SELL, traded_at=at))
-        watch.is_echo(build_trade(size="70", traded_at=at))
-    assert not _echo(watch, last + 1)
+        assert watch.hear(build_trade(Side.SELL, traded_at=at)) is Echo.NONE
+        watch.hear(build_trade(size="70", traded_at=at))
+    assert _echo(watch, last + 1) is Echo.NONE
 
 
 def test_lifted_leader_is_counted_from_none_again() -> None:
     """A person has looked at him."""
     watch = EchoWatch()
-    for turn in range(MOST_TURNS - 1):
-        _echo(watch, turn)
+    _suspect(watch)
     watch.forget(LEADER)
-    assert not _echo(watch, MOST_TURNS)
+    assert _echo(watch, 2 * MOST_TURNS) is Echo.NONE
 
 
 # Background -------------------------------------------------------------------------------------
