@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
 
 from polybot.adapters.polymarket.leader_feed import PolymarketLeaderHistory
 from polybot.domain.leaders import ConversionKind, FeedSource, LeaderAddress
@@ -68,6 +69,26 @@ async def test_connection_that_ends_is_opened_again_and_the_gap_is_filled() -> N
         await venue.signals.count("subscribed", 2)
         await ear.looked(lambda: ear.health("stream-1").reconnects == 1)
     assert [one.source for one in ear.trades] == [FeedSource.STREAM, FeedSource.DATA_API]
+
+
+async def test_gap_while_a_read_is_under_way_is_read_again() -> None:
+    """What the read has seen by then may be older than the gap."""
+    released = asyncio.Event()
+
+    async def slowly(request: web.Request) -> web.StreamResponse:
+        await released.wait()
+        return await body(page([]))(request)
+
+    async with leader_venue() as venue:
+        venue.answers["trades"] = [slowly]
+        async with listening(venue) as ear:
+            await venue.signals.count("trades", 1)
+            await venue.hang_up()
+            await venue.signals.count("subscribed", 2)
+            await ear.looked(lambda: ear.health("stream-1").reconnects == 1)
+            venue.trades.append(api_row(1))
+            released.set()
+            await ear.count(1)
 
 
 async def test_venue_that_is_away_is_tried_until_it_is_back() -> None:
