@@ -53,7 +53,7 @@ def trend_run(stack: Stack) -> tuple[str, dict[str, str]]:
 
 def test_it_shows_the_deployments(page: Page, stack: Stack, tmp_path: Path) -> None:
     page.goto("/deployments")
-    for name in ("updown-15m", "every-minute", "daily", "by-hand"):
+    for name in ("updown-15m", "every-minute", "daily", "by-hand", "leaders"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=SHOWN_WITHIN_MS)
     page.screenshot(path=tmp_path / "deployments.png")
     assert (tmp_path / "deployments.png").stat().st_size > 10_000
