@@ -11,20 +11,15 @@ import math
 import multiprocessing
 import os
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
-
-import structlog
 
 from tests.chaos.forms import chosen_seconds, chosen_seed
 from tests.simulation.bites import Bite, bite
-from tests.simulation.copy_day import DayForm, DayOutcomes, play_day, table
-from tests.simulation.ledgers import fast_folder
+from tests.simulation.copy_day import DayOutcomes, play_whole_day, table
 from tests.simulation.own_faults import OWN_FAULTS
 from tests.simulation.plan import ALL_KINDS
 from tests.simulation.player import Outcomes, play
@@ -74,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         chosen.jobs, initializer=gc.set_threshold, initargs=(50_000, 20, 20)
     ) as pool:
         # A day is one long piece of work: it is begun first and waited for in the end.
-        played = [pool.apply_async(_copy_day, (seed,)) for seed in range(1, days + 1)]
+        played = [pool.apply_async(play_whole_day, (seed,)) for seed in range(1, days + 1)]
         is_fine = _hours(pool, range(chosen.first, chosen.first + hours), form) if hours else True
         is_fine &= (
             _races(pool, range(chosen.first, chosen.first + schedules)) if schedules else True
@@ -153,12 +148,6 @@ def _bites(pool: Any) -> bool:
     took = time.monotonic() - began
     _say(f"{len(found) - len(missed)} of {len(found)} own faults caught in {took:.0f} s")
     return _verdict("own faults missed", missed)
-
-
-def _copy_day(seed: int) -> DayOutcomes:
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    with tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-day-") as folder:
-        return play_day(seed, Path(folder), DayForm())
 
 
 def _say_day(found: DayOutcomes) -> bool:

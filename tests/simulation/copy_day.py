@@ -5,6 +5,7 @@ what the kill matrix proves of live orders is not proved again here.
 """
 
 import asyncio
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any, Final
 from unittest import mock
 
 import aiohttp
+import structlog
 
 from polybot import settlement
 from polybot.adapters.paper import PaperExchange
@@ -45,6 +47,7 @@ from polybot.sandbox.server import create_app
 from polybot.sandbox.venue import SandboxVenue
 from tests.builders import build_limits
 from tests.ledgers import new_ledger
+from tests.simulation.ledgers import fast_folder
 from tests.simulation.memory_server import MemoryServer, memory_for_sockets
 from tests.simulation.virtual import VirtualClock, VirtualLoop, VirtualTime
 
@@ -439,6 +442,13 @@ def play_day(seed: int, folder: Path, wanted: DayForm) -> DayOutcomes:
         asyncio.set_event_loop(None)
         loop.close()
     return day.outcomes
+
+
+def play_whole_day(seed: int) -> DayOutcomes:
+    """Play 24 hours, without a word."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    with tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-day-") as folder:
+        return play_day(seed, Path(folder), DayForm())
 
 
 def table(found: DayOutcomes) -> str:
