@@ -233,11 +233,9 @@ class Placing:
             case CopyAnswer.RECORDED:
                 bench.turns.begin(trade.condition_id)
                 bench.sender.send(record, prepared)
-                bench.roster.apply(record)
-                bench.roster.recent.note_copy(trade.leader, now)
-                self.echoes.note_order(trade, prepared.order.size, now)
-                bench.feed_lag.add((trade.received_at - trade.traded_at).total_seconds())
                 tally.copied += 1
+                # The order does not wait for what only later trades need to know.
+                bench.later(lambda: self._remember(record, prepared, now))
             case CopyAnswer.ALREADY_SEEN:
                 tally.repeated += 1
                 bench.later(lambda: bench.roster.reload_holdings(now, trade.leader))
@@ -251,6 +249,13 @@ class Placing:
                 bench.on_lost()
             case _ as never:
                 assert_never(never)
+
+    def _remember(self, record: CopyRecord, prepared: PreparedOrder, now: datetime) -> None:
+        bench, trade = self._bench, record.trade
+        bench.roster.apply(record)
+        bench.roster.recent.note_copy(trade.leader, now)
+        self.echoes.note_order(trade, prepared.order.size, now)
+        bench.feed_lag.add((trade.received_at - trade.traded_at).total_seconds())
 
 
 def _tell(bench: Bench, alert: Alert, now: datetime) -> None:
