@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
@@ -26,6 +26,7 @@ import flows.settle
 import flows.trend
 from polybot.bootstrap import Bot
 from polybot.domain.signals import Direction, Signal
+from tests.chaos.copy_process import CopyPlan, copy_for_a_while
 from tests.chaos.crash_points import Probe
 from tests.chaos.live_bot import Desk, RunPlan, open_live_bot
 from tests.chaos.mistaken_order import place_mistaken_order
@@ -84,26 +85,66 @@ def prepare_flows() -> None:
     )
 
 
-def run_in_child(desk: Desk, plan: RunPlan) -> RunResult:
-    """Fork, run, and tell how it ended; a run that hangs is ended and told as a problem."""
+class Child:
+    """A process that was forked to do one thing."""
+
+    def __init__(self, pid: int, read_end: int) -> None:
+        self._pid = pid
+        self._read_end = read_end
+
+    def wait(self) -> RunResult:
+        """Return how it ended; a run that hangs is ended and told as a problem."""
+        with os.fdopen(self._read_end, "rb") as pipe:
+            said = pipe.read()
+        _, status = os.waitpid(self._pid, 0)
+        if os.WIFSIGNALED(status):
+            was_killed = os.WTERMSIG(status) == signal.SIGKILL
+            return RunResult(was_killed, "" if was_killed else f"ended by {os.WTERMSIG(status)}")
+        found = json.loads(said)
+        return RunResult(False, found["problem"], found["counts"], tuple(found["violations"]))
+
+
+def fork(run: Callable[[], dict[str, Any]]) -> Child:
+    """Run something in a process of its own."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         # Not this process's: the parent's handlers, and whatever it still has to write.
         os.close(read_end)
         signal.alarm(HUNG_AFTER_S)
-        result = _run(desk, plan)
-        os.write(write_end, json.dumps(result).encode())
+        os.write(write_end, json.dumps(run()).encode())
         os._exit(0)
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
-        said = pipe.read()
-    _, status = os.waitpid(pid, 0)
-    if os.WIFSIGNALED(status):
-        was_killed = os.WTERMSIG(status) == signal.SIGKILL
-        return RunResult(was_killed, "" if was_killed else f"ended by {os.WTERMSIG(status)}")
-    found = json.loads(said)
+    return Child(pid, read_end)
+
+
+def run_in_child(desk: Desk, plan: RunPlan) -> RunResult:
+    """Run a flow in a process of its own, and wait for its end."""
+    return fork(lambda: _run(desk, plan)).wait()
+
+
+def copy_in_child(desk: Desk, plan: CopyPlan) -> Child:
+    """Run the copy loop in a process of its own; ``wait`` for its end."""
+    return fork(lambda: _copy(desk, plan))
+
+
+def copy_here(desk: Desk, plan: CopyPlan) -> RunResult:
+    """Run the copy loop in this very process."""
+    found = _copy(desk, plan)
     return RunResult(False, found["problem"], found["counts"], tuple(found["violations"]))
+
+
+def _copy(desk: Desk, plan: CopyPlan) -> dict[str, Any]:
+    probe = Probe("copy", plan.run.target)
+    probe.mood = plan.run.mood
+    problem, violations = "", ()
+    try:
+        violations = asyncio.run(copy_for_a_while(desk, plan, probe))
+    except Exception as error:
+        problem = f"copy: {type(error).__name__}: {error}"
+        if os.environ.get("CHAOS_TRACEBACK"):
+            traceback.print_exc()
+    return {"problem": problem, "counts": probe.counts, "violations": violations}
 
 
 def run_here(desk: Desk, plan: RunPlan) -> RunResult:

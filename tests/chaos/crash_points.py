@@ -37,6 +37,14 @@ LEDGER_STEPS = {
     "request_redemption": "redemption request",
     "record_redemption": "redemption record",
     "record_alert_sent": "alert sent",
+    "acquire_lease": "lease taken",
+    "renew_lease": "lease renewed",
+    "release_lease": "lease given back",
+    "record_copy": "copy recorded",
+    "record_leader_trades": "skips recorded",
+    "record_conversion": "conversion recorded",
+    "record_latency": "latency recorded",
+    "advance_watermark": "watermark",
 }
 EXCHANGE_STEPS = {
     "submit": "post",

@@ -21,6 +21,8 @@ class Form:
     """Fault cases that every submission policy meets."""
     limit_s: float
     """When to give up, on a machine that does other things as well."""
+    copy_kills_per_point: int = 0
+    """Kills of the copy loop at every named point of its own; 0: one round of it."""
     is_slice: bool = False
     """Whether it ends by the clock, and less than all of it will do."""
 
@@ -29,8 +31,15 @@ FORMS = {
     form.name: form
     for form in (
         Form("short", kills=80, per_point=0, cases=84, limit_s=240),
-        Form("ci", kills=2_000, per_point=50, cases=1_000, limit_s=1_800),
-        Form("long", kills=50_000, per_point=50, cases=10_000, limit_s=8 * 3_600),
+        Form("ci", kills=2_000, per_point=50, cases=1_000, limit_s=1_800, copy_kills_per_point=12),
+        Form(
+            "long",
+            kills=50_000,
+            per_point=50,
+            cases=10_000,
+            limit_s=8 * 3_600,
+            copy_kills_per_point=50,
+        ),
     )
 }
 

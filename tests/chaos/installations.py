@@ -8,14 +8,16 @@ from random import Random
 from polybot.adapters.polymarket.keccak import Address
 from polybot.adapters.polymarket.order_fields import SignatureType, TradingAccount
 from polybot.adapters.polymarket.signing import OrderSigner
+from polybot.risk import RiskLimits
 from polybot.sandbox.exchange.rules import VenueRules
+from polybot.sandbox.leaders.wallets import LeaderOptions
 from tests.chaos.live_bot import Desk
 from tests.chaos.lives import CASH_USDC, LIMITS, Life
 from tests.chaos.schedule import Schedule
 from tests.chaos.scratch import scratch
 from tests.chaos.shared_time import SharedClock
 from tests.chaos.tally import Tally
-from tests.chaos.venue_process import Wallet, running_venue
+from tests.chaos.venue_process import RunningVenue, Wallet, running_venue
 from tests.ledgers import new_live_ledger
 from tests.order_cases import TEST_KEY, Secret
 
@@ -24,7 +26,9 @@ _WALLET = Address("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC")
 
 
 @contextmanager
-def new_life(seed: int, schedule: Schedule, tally: Tally) -> Iterator[Life]:
+def open_installation(
+    seed: int, *, limits: RiskLimits, leaders: LeaderOptions | None = None
+) -> Iterator[tuple[Desk, RunningVenue, Wallet]]:
     """Open a venue with habits of its own, and a new installation on it."""
     random = Random(f"life {seed}")
     clock = SharedClock((START_S + 900 * random.randrange(96)) * 1000)
@@ -49,7 +53,18 @@ def new_life(seed: int, schedule: Schedule, tally: Tally) -> Iterator[Life]:
         at = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
         new_live_ledger(home / "live.db", CASH_USDC, at=at).close()
         with running_venue(
-            seed=seed, clock=clock, rules=rules, wallet=wallet, ledger=home / "live.db"
+            seed=seed,
+            clock=clock,
+            rules=rules,
+            wallet=wallet,
+            ledger=home / "live.db",
+            leaders=leaders,
         ) as venue:
-            desk = Desk(home, venue.url, clock, signer, trading, LIMITS)
-            yield Life(desk, venue, wallet, seed=seed, schedule=schedule, tally=tally)
+            yield Desk(home, venue.url, clock, signer, trading, limits), venue, wallet
+
+
+@contextmanager
+def new_life(seed: int, schedule: Schedule, tally: Tally) -> Iterator[Life]:
+    """Open a new installation, and begin its life."""
+    with open_installation(seed, limits=LIMITS) as (desk, venue, wallet):
+        yield Life(desk, venue, wallet, seed=seed, schedule=schedule, tally=tally)

@@ -7,13 +7,11 @@ of its own, one after the other, until it has its share.
 import argparse
 import gc
 import json
-import os
 import sys
 import time
-import traceback
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
-from typing import Any
 
 from tests.chaos.bot_process import prepare_flows, run_here
 from tests.chaos.forms import FORMS, chosen_form, chosen_seed
@@ -21,75 +19,45 @@ from tests.chaos.installations import new_life
 from tests.chaos.model import PROMISES
 from tests.chaos.schedule import ALL_POINTS, Schedule
 from tests.chaos.tally import Tally
+from tests.chaos.workers import Json, run_workers
 from tests.compiled_statements import shared_statements
 
 _ROUNDS_IN_A_LIFE = 8
 _SHORT_LIFE = 2
 
-Json = dict[str, Any]
-
 
 def run_matrix(*, kills: int, per_point: int, seed: int, workers: int, limit_s: float) -> Json:
     """Return the counts of all workers together."""
-    with shared_statements():
-        return _run_matrix(
-            kills=kills, per_point=per_point, seed=seed, workers=workers, limit_s=limit_s
+
+    def work(own_seed: int, deadline: float) -> Json:
+        return _work(
+            kills=-(-kills // workers),
+            per_point=-(-per_point // workers),
+            seed=own_seed,
+            deadline=deadline,
         )
 
-
-def _run_matrix(*, kills: int, per_point: int, seed: int, workers: int, limit_s: float) -> Json:
-    started = time.monotonic()
-    _warm_up()
-    pipes = []
-    for number in range(workers):
-        read_end, write_end = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                found = _work(
-                    kills=-(-kills // workers),
-                    per_point=-(-per_point // workers),
-                    seed=seed * 1_000_003 + number * 100_003,
-                    deadline=started + limit_s,
-                )
-                with os.fdopen(write_end, "w") as pipe:
-                    json.dump(found, pipe)
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(status)
-        os.close(write_end)
-        pipes.append((pid, read_end))
-    total: Json = {}
-    for pid, read_end in pipes:
-        with os.fdopen(read_end) as pipe:
-            said = pipe.read()
-        if os.waitpid(pid, 0)[1] != 0:
-            raise SystemExit("a worker of the kill matrix broke")
-        _add(total, json.loads(said))
-    total["seconds"] = time.monotonic() - started
-    return total
+    with shared_statements():
+        return run_workers(_warm_up, work, seed=seed, workers=workers, limit_s=limit_s)
 
 
-def table(found: Json) -> str:
+def table(found: Json, points: Sequence[str] = ALL_POINTS) -> str:
     """Return the counts as text."""
     had: Counter[str] = Counter(found["had"])
     lines = [f"{'crash point':44} {'kills':>6} {'missed':>6}  venue had the order / had not"]
-    for point in ALL_POINTS:
+    for point in points:
         kills, missed = found["hits"].get(point, 0), found["misses"].get(point, 0)
         yes, no = had[f"{point}|had"], had[f"{point}|had not"]
         lines.append(f"{point:44} {kills:6} {missed:6}" + (f"  {yes} / {no}" if yes + no else ""))
-    return "\n".join([*lines, summary(found)])
+    return "\n".join([*lines, summary(found, points)])
 
 
-def summary(found: Json) -> str:
+def summary(found: Json, points: Sequence[str] = ALL_POINTS) -> str:
     """Return what came of all kills."""
-    least = min(found["hits"].get(point, 0) for point in ALL_POINTS)
+    least = min(found["hits"].get(point, 0) for point in points)
     slice_of = f", a slice of {found['asked']}" if found["kills"] < found["asked"] else ""
     lines = [
-        f"{found['kills']} kills with SIGKILL at {len(ALL_POINTS)} named points, at least {least} "
+        f"{found['kills']} kills with SIGKILL at {len(points)} named points, at least {least} "
         f"each, in {found['runs']} processes, {found['rounds']} rounds, {found['seconds']:.0f} s"
         + slice_of,
         f"{found['orders']} orders and {found['fills']} trades at the venue; after restart: "
@@ -106,10 +74,6 @@ def _warm_up() -> None:
         life.play_round(kills=False)
     if tally.details:
         raise SystemExit("without any kill: " + "; ".join(tally.details))
-    # What is there now is shared with every process forked from here on; nobody collects it.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
 
 
 def _work(*, kills: int, per_point: int, seed: int, deadline: float) -> Json:
@@ -133,14 +97,6 @@ def _work(*, kills: int, per_point: int, seed: int, deadline: float) -> Json:
             life.count()
         gc.collect()
     return {**vars(tally), "hits": schedule.hits, "misses": schedule.misses}
-
-
-def _add(total: Json, one: Json) -> None:
-    for name, value in one.items():
-        if isinstance(value, dict):
-            total[name] = dict(Counter(total.get(name, {})) + Counter(value))
-        else:
-            total[name] = total.get(name, type(value)()) + value
 
 
 def main() -> None:

@@ -78,6 +78,57 @@ def always(books: Json, rows: Rows, limits: RiskLimits, resolved: set[str]) -> l
     ]
 
 
+def always_while_copying(
+    books: Json, rows: Rows, limits: RiskLimits, resolved: set[str]
+) -> list[Broken]:
+    """Return what is broken at any moment where a market has many orders, each of one trade."""
+    decisions = Counter(row["decision_key"] for row in rows.orders.values())
+    return [
+        *_untracked(books, rows),
+        *_misjudged(books),
+        *(
+            Broken("duplicate orders", f"{count} orders copy {key[:60]}")
+            for key, count in decisions.items()
+            if count > 1
+        ),
+        *_too_much_at_risk(books, limits, resolved),
+    ]
+
+
+def _too_much_at_risk(books: Json, limits: RiskLimits, resolved: set[str]) -> list[Broken]:
+    """Recompute what is at risk where shares are sold again: a sale takes its part of the cost."""
+    token_of = {order["id"]: order["token"] for order in books["orders"]}
+    cost: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    risk: Counter[str] = Counter()
+    market_of: dict[str, str] = {}
+    for trade in books["trades"]:
+        token = token_of[trade["order"]]
+        market_of[token] = trade["market"]
+        if trade["state"] == "FAILED":
+            continue
+        if trade["paid"]:
+            cost[token] += trade["gross"]
+            held[token] += trade["size"]
+        elif held[token]:
+            cost[token] -= -(-cost[token] * trade["size"] // held[token])
+            held[token] -= trade["size"]
+    for token, amount in cost.items():
+        risk[market_of[token]] += amount
+    for order in books["orders"]:
+        risk[order["market"]] += order["held"]
+    most, all_most = _micro(limits.max_window_exposure_usdc), _micro(limits.max_exposure_usdc)
+    open_risk = sum(amount for market, amount in risk.items() if market not in resolved)
+    return [
+        *(
+            Broken("limit breaches", f"{amount} in market {market[:12]}, at most {most}")
+            for market, amount in risk.items()
+            if amount > most
+        ),
+        *([Broken("limit breaches", f"{open_risk} at risk")] * (open_risk > all_most)),
+    ]
+
+
 def when_settled(books: Json, rows: Rows) -> list[Broken]:
     """Return what is broken once everything has had the time to become known."""
     return [*_unfinished(rows), *_fills(books, rows), *_balances(books, rows)]
@@ -91,10 +142,15 @@ def _duplicates(books: Json) -> list[Broken]:
             for market, count in arrived.items()
             if count > 1
         ),
-        *(
-            Broken("duplicate orders", f"{one['kind']}: {one['order_id'][:12]} {one['detail']}")
-            for one in books["violations"]
-        ),
+        *_misjudged(books),
+    ]
+
+
+def _misjudged(books: Json) -> list[Broken]:
+    """Return orders that were not in our ledger when they arrived."""
+    return [
+        Broken("duplicate orders", f"{one['kind']}: {one['order_id'][:12]} {one['detail']}")
+        for one in books["violations"]
     ]
 
 

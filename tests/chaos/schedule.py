@@ -13,63 +13,64 @@ _ANSWERS = ("sent", "answered", "half read", "after")
 _SILENCE = ("sent", "after")
 
 
-def _points(flow: str, step: str, moments: Sequence[str] = _THREE) -> tuple[str, ...]:
+def points_of(flow: str, step: str, moments: Sequence[str] = _THREE) -> tuple[str, ...]:
+    """Return the names of the moments of one step."""
     return tuple(f"{flow}: {step}: {moment}" for moment in moments)
 
 
 BEFORE_THE_ORDER = (
-    *_points("trend", "run record"),
-    *_points("trend", "account read"),
-    *_points("trend", "verdict"),
-    *_points("trend", "claim"),
-    *_points("trend", "fetch"),
-    *_points("trend", "decision log"),
+    *points_of("trend", "run record"),
+    *points_of("trend", "account read"),
+    *points_of("trend", "verdict"),
+    *points_of("trend", "claim"),
+    *points_of("trend", "fetch"),
+    *points_of("trend", "decision log"),
 )
 THE_ORDER = (
-    *_points("trend", "intent"),
-    *_points("trend", "post", ("before", "half sent")),
+    *points_of("trend", "intent"),
+    *points_of("trend", "post", ("before", "half sent")),
     *(
         point
         for mood in MOODS
-        for point in _points(
+        for point in points_of(
             "trend",
             "post",
             tuple(f"{moment}, {mood}" for moment in (_SILENCE if mood == SILENT else _ANSWERS)),
         )
     ),
-    *_points("trend", "order report"),
+    *points_of("trend", "order report"),
 )
 SHUTDOWN = (
-    *_points("shutdown", "order report"),
-    *_points("shutdown", "run record"),
-    *_points("shutdown", "closing", ("before", "after")),
+    *points_of("shutdown", "order report"),
+    *points_of("shutdown", "run record"),
+    *points_of("shutdown", "closing", ("before", "after")),
 )
 LEARNING = (
-    *_points("reconcile", "account read"),
-    *_points("reconcile", "order report"),
-    *_points("reconcile", "look-up"),
+    *points_of("reconcile", "account read"),
+    *points_of("reconcile", "order report"),
+    *points_of("reconcile", "look-up"),
 )
 LISTENING = (
-    *_points("follow", "socket", ("before", "inside")),
-    *_points("follow", "event heard", ("before", "after")),
-    *_points("follow", "order report"),
-    *_points("follow", "verdict"),
+    *points_of("follow", "socket", ("before", "inside")),
+    *points_of("follow", "event heard", ("before", "after")),
+    *points_of("follow", "order report"),
+    *points_of("follow", "verdict"),
 )
-CANCEL = _points("reconcile", "cancel")
-ROUNDING = _points("reconcile", "fee rounding")
-VERDICT = _points("reconcile", "verdict")
-TRANSFER = _points("reconcile", "transfer")
+CANCEL = points_of("reconcile", "cancel")
+ROUNDING = points_of("reconcile", "fee rounding")
+VERDICT = points_of("reconcile", "verdict")
+TRANSFER = points_of("reconcile", "transfer")
 PAYING = (
-    *_points("settle", "resolution"),
-    *_points("settle", "pay-out"),
+    *points_of("settle", "resolution"),
+    *points_of("settle", "pay-out"),
 )
-TELLING = _points("settle", "alert sent")
-RELAYER = _points("settle", "relayer")
+TELLING = points_of("settle", "alert sent")
+RELAYER = points_of("settle", "relayer")
 REDEEM = (
-    *_points("settle", "redemption request"),
-    *_points("settle", "redeem"),
+    *points_of("settle", "redemption request"),
+    *points_of("settle", "redeem"),
     *RELAYER,
-    *_points("settle", "redemption record"),
+    *points_of("settle", "redemption record"),
 )
 ALL_POINTS = (
     *BEFORE_THE_ORDER,

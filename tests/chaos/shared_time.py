@@ -3,6 +3,7 @@
 Memory that is shared before a fork stays shared after it, so nobody asks anybody for the time.
 """
 
+import asyncio
 import mmap
 import struct
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from polybot.sandbox.clock import SteppedClock
 
 _FORMAT = struct.Struct("<q")
+# How soon another process hears of a move [s, real].
+_LOOK_S = 0.01
 
 
 class SharedClock(SteppedClock):
@@ -24,6 +27,16 @@ class SharedClock(SteppedClock):
         now_ms: int = _FORMAT.unpack_from(self._memory, 0)[0]
         return now_ms
 
+    async def tell_of_moves(self) -> None:
+        """Tell this process's listeners when another process has moved the clock."""
+        last_ms = self.now_ms()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if self.now_ms() != last_ms:
+                last_ms = self.now_ms()
+                for listener in tuple(self._listeners):
+                    listener()
+
     def move_to(self, now_ms: int) -> None:
         if now_ms < self.now_ms():
             raise ValueError(f"the clock never goes back: it is {self.now_ms()}, not {now_ms}")
@@ -35,6 +48,9 @@ class BotClock:
 
     def __init__(self, clock: SharedClock) -> None:
         self._clock = clock
+
+    def instant(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)
 
     async def now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)

@@ -22,6 +22,8 @@ from polybot.sandbox.exchange.gateway import PrivateGateway, VenueRequest
 from polybot.sandbox.exchange.ledger_watch import LedgerWatch
 from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.exchange.rules import VenueRules
+from polybot.sandbox.leaders.stage import LeaderStage
+from polybot.sandbox.leaders.wallets import LeaderOptions
 from polybot.sandbox.server import SandboxServer, bind_loopback
 from polybot.sandbox.venue import SandboxVenue
 from polybot.sandbox.wire import json_answer
@@ -93,7 +95,13 @@ class RunningVenue:
 
 @contextmanager
 def running_venue(
-    *, seed: int, clock: SharedClock, rules: VenueRules, wallet: Wallet, ledger: Path
+    *,
+    seed: int,
+    clock: SharedClock,
+    rules: VenueRules,
+    wallet: Wallet,
+    ledger: Path,
+    leaders: LeaderOptions | None = None,
 ) -> Iterator[RunningVenue]:
     """Fork a venue and kill it in the end."""
     listener = bind_loopback(0)
@@ -102,14 +110,21 @@ def running_venue(
         try:
             # A connection that breaks is no news here.
             logging.disable(logging.CRITICAL)
-            gateway = _open(seed, clock, rules, wallet, ledger)
+            # Negative-risk markets are not copied.
+            share = 0.5 if leaders is None else 0.0
+            gateway = _open(seed, clock, rules, wallet, ledger, negative_risk_share=share)
+            venue = gateway.exchange.venue
             server = SandboxServer(
-                gateway.exchange.venue, listener, when_ready=lambda _: None, gateway=gateway
+                venue,
+                listener,
+                when_ready=lambda _: None,
+                gateway=gateway,
+                stage=None if leaders is None else LeaderStage(venue, leaders),
             )
             server._app.router.routes.append(
                 Route("/chaos/books", functools.partial(_books, gateway))
             )
-            asyncio.run(server.serve())
+            asyncio.run(_serve(server, clock))
         finally:
             os._exit(1)
     port = listener.getsockname()[1]
@@ -121,10 +136,24 @@ def running_venue(
         os.waitpid(pid, 0)
 
 
+async def _serve(server: SandboxServer, clock: SharedClock) -> None:
+    watching = asyncio.create_task(clock.tell_of_moves())
+    await server.serve()
+    watching.cancel()
+
+
 def _open(
-    seed: int, clock: SharedClock, rules: VenueRules, wallet: Wallet, ledger: Path
+    seed: int,
+    clock: SharedClock,
+    rules: VenueRules,
+    wallet: Wallet,
+    ledger: Path,
+    *,
+    negative_risk_share: float,
 ) -> RecordingGateway:
-    venue = SandboxVenue(seed=seed, clock=clock, v2_share=0.5, negative_risk_share=0.5)
+    venue = SandboxVenue(
+        seed=seed, clock=clock, v2_share=0.5, negative_risk_share=negative_risk_share
+    )
     gateway = RecordingGateway(MatchingExchange(venue, rules), LedgerWatch(ledger))
     gateway.exchange.accounts.open(
         owner=wallet.owner,
@@ -160,6 +189,7 @@ async def _books(gateway: RecordingGateway, _: Request) -> Response:
             "market": trade.taker.market.condition_id,
             "state": trade.state.value,
             "size": trade.size,
+            "gross": -(-trade.size * trade.price // 10**6),
             "paid": sum(one.cash for one in trade.gives if one.account is account),
         }
         for trade in exchange.settlement.trades.values()
