@@ -24,6 +24,13 @@ from tests.fakes_copying import KeptAlerts, ScriptedBooks, ScriptedFeed, Scripte
 from tests.ledgers import new_ledger
 
 CASH = Decimal(1000)
+WIDE: dict[str, Any] = {
+    "max_stake_usdc": Decimal(50),
+    "max_window_exposure_usdc": Decimal(500),
+    "max_exposure_usdc": Decimal(500),
+    "max_daily_loss_usdc": Decimal(500),
+    "max_trades_per_day": 10_000,
+}
 # What a test waits for has happened by then, or never will.
 PATIENCE_S = 20.0
 
@@ -130,13 +137,16 @@ class Running:
 
     async def until(self, is_true: Callable[[], bool]) -> None:
         """Wait for something that has no event; fail where the loop broke."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not is_true():
-                if self.task is not None and self.task.done():
-                    self.task.result()
-                    if not is_true():
-                        raise AssertionError(f"the loop ended: {self.status.reason}")
-                await asyncio.sleep(0.005)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + PATIENCE_S
+        while not is_true():
+            if self.task is not None and self.task.done():
+                self.task.result()
+                if not is_true():
+                    raise AssertionError(f"the loop ended: {self.status.reason}")
+            if clock() > deadline:
+                raise AssertionError(f"waited in vain; {self.status}; {self.log()}")
+            await asyncio.sleep(0.005)
 
     def log(self) -> tuple[CopyRecord, ...]:
         """Return what is recorded, oldest first."""

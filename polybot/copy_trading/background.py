@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -42,14 +43,17 @@ class Troubles:
             is_over=False,
         )
         if is_first:
-            log.warning("copying has trouble", part=part, problem=text)
+            # A disk that is full may hold the log, too.
+            with suppress(OSError):
+                log.warning("copying has trouble", part=part, problem=text)
 
     def clear(self, part: str) -> None:
         """Note that a part works."""
         before = self._of.get(part)
         if before is None or before.is_over:
             return
-        log.info("copying recovered", part=part, failures=before.failures)
+        with suppress(OSError):
+            log.info("copying recovered", part=part, failures=before.failures)
         self._of[part] = Trouble(
             part=part,
             problem=before.problem,

@@ -7,6 +7,7 @@ on, recorded and its order handed to the sender; otherwise it waits here, in bou
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -226,7 +227,8 @@ class Desk:
         # The feed must go on whatever one event does; what is lost here is heard of again after a
         # restart, because the ledger does not have it.
         except Exception as defect:
-            log.exception("handling a leader's event failed", key=event.key)
+            with suppress(OSError):
+                log.exception("handling a leader's event failed", key=event.key)
             self._bench.troubles.note("desk", defect)
 
     def _carry_out(self, event: DeskEvent, leader: Leader) -> None:

@@ -4,6 +4,7 @@ Errors of the ledger are raised to the caller, who keeps the event: nothing was 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, assert_never
@@ -189,7 +190,8 @@ class Placing:
             decision = decide_copy(trade, situation)
         # A defect in a decision must stop neither the loop nor the other leaders.
         except Exception as defect:
-            log.exception("deciding on a leader trade failed", key=trade.key)
+            with suppress(OSError):
+                log.exception("deciding on a leader trade failed", key=trade.key)
             bench.troubles.note("decisions", defect)
             self.skip(_skipped(trade, DEFECT, f"deciding failed: {defect}"[:300], at=now))
             return

@@ -45,19 +45,12 @@ from polybot.domain.orders import (
 from polybot.errors import PermanentError, TransientError
 from tests.builders import DOWN_TOKEN, NOW, UP_TOKEN, build_book
 from tests.copy_builders import LEADER, MARKET, build_conversion, build_trade
-from tests.copy_desk import PATIENCE_S, Running, World
+from tests.copy_desk import PATIENCE_S, WIDE, Running, World
 from tests.fakes import ScriptedExchange, ScriptedMarketData
 from tests.ledger_steps import a_fill
 
 RAIN = ConditionId("0x" + "ee" * 32)
 OTHER_LEADER = LeaderAddress("0x" + "5e" * 20)
-WIDE = {
-    "max_stake_usdc": Decimal(50),
-    "max_window_exposure_usdc": Decimal(500),
-    "max_exposure_usdc": Decimal(500),
-    "max_daily_loss_usdc": Decimal(500),
-    "max_trades_per_day": 10_000,
-}
 
 
 @pytest.fixture
