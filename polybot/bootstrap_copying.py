@@ -9,8 +9,6 @@ from datetime import timedelta
 from typing import Final, cast
 from uuid import uuid4
 
-import structlog
-
 from polybot.adapters.clock import SandboxClock
 from polybot.adapters.health_file import read_health
 from polybot.adapters.polymarket.book_feed import PolymarketBookFeed
@@ -31,8 +29,6 @@ from polybot.domain.leaders import LeaderAddress, LeaderTradeKey
 from polybot.domain.markets import ConditionId, OutcomeTokenId
 from polybot.domain.modes import Mode
 from polybot.ports import BookFeed, CopyLedger, InstantClock, LeaderFeed
-
-log = structlog.get_logger(__name__)
 
 _ANY_AGE: Final = timedelta(days=36_500)
 
@@ -103,6 +99,10 @@ class _Late:
         if self.loop is not None:
             self.loop.void(key)
 
+    def contradict(self, conflict: Conflict) -> None:
+        if self.loop is not None:
+            self.loop.contradict(conflict.trade, conflict.reason)
+
     def market_of(self, token_id: OutcomeTokenId) -> tuple[ConditionId, str] | None:
         market = None if self.loop is None else self.loop.market_of(token_id)
         return None if market is None else (market.condition_id, market.slug)
@@ -135,7 +135,7 @@ def _leader_feed(settings: Settings, clock: InstantClock, loops: _Late) -> Leade
             request_timeout_s=settings.venue.timeout_s,
         ),
         market_of=loops.market_of,
-        on_conflict=_log_conflict,
+        on_conflict=loops.contradict,
         on_removed=loops.void,
     )
 
@@ -159,10 +159,6 @@ async def _book_feed(stack: AsyncExitStack, settings: Settings, clock: InstantCl
         now=clock.instant,
         max_frame_bytes=settings.copying.max_frame_bytes,
     )
-
-
-def _log_conflict(conflict: Conflict) -> None:
-    log.warning("leader trade contradicts another source", reason=conflict.reason)
 
 
 def _options(bot: Bot, *, run_name: str, holder: str | None) -> CopyOptions:

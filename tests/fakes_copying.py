@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from polybot.domain.alerts import Alert
-from polybot.domain.books import OrderBook
+from polybot.domain.books import BookFeedHealth, OrderBook
 from polybot.domain.leaders import (
     LeaderAddress,
     LeaderEvent,
@@ -49,6 +49,7 @@ class ScriptedFeed:
         self.running = asyncio.Event()
         self.failures: list[Exception] = []
         self.starts = 0
+        self.sources: tuple[SourceHealth, ...] = ()
         self._sink: Callable[[LeaderEvent], None] | None = None
 
     def follow(self, watermarks: dict[LeaderAddress, datetime]) -> None:
@@ -73,7 +74,7 @@ class ScriptedFeed:
         return dict(self.told_until)
 
     def health(self) -> tuple[SourceHealth, ...]:
-        return ()
+        return self.sources
 
     def tell(self, *events: LeaderEvent) -> None:
         """Call the sink, as a frame's handler does."""
@@ -88,6 +89,7 @@ class ScriptedBooks:
     def __init__(self, *books: OrderBook) -> None:
         self.books = {book.token_id: book for book in books}
         self.watched: tuple[OutcomeTokenId, ...] = ()
+        self.state = BookFeedHealth()
 
     def watch(self, token_ids: Iterable[OutcomeTokenId]) -> None:
         self.watched = tuple(token_ids)
@@ -97,6 +99,9 @@ class ScriptedBooks:
 
     async def run(self) -> None:
         await asyncio.Event().wait()
+
+    def health(self) -> BookFeedHealth:
+        return self.state
 
 
 class ScriptedHistory:

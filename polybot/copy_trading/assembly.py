@@ -7,6 +7,7 @@ from datetime import datetime
 from polybot.copy_trading.background import Troubles
 from polybot.copy_trading.catalog import MarketCatalog
 from polybot.copy_trading.desk import Desk
+from polybot.copy_trading.feed_watch import FeedWatch
 from polybot.copy_trading.lease import LeaseKeeper
 from polybot.copy_trading.notices import copied_fill_alert
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
@@ -84,6 +85,14 @@ class Assembly:
             alert_for=self._fill_alert,
             on_latency=self._note_latency,
             on_end=self._order_ended,
+        )
+        self.feed_watch = FeedWatch(
+            ports.feed,
+            ports.books,
+            ports.ledger,
+            ports.clock,
+            mode=options.mode,
+            later=self.later,
         )
         self.throttles = Throttles(
             ports.ledger,
@@ -164,6 +173,8 @@ class Assembly:
             drift=drift,
             drift_at=drift_at,
             troubles=self.troubles.listed(),
+            books=self._ports.books.health(),
+            contradictions=dict(self.feed_watch.contradictions),
         )
 
     def _leader_status(self, address: LeaderAddress) -> LeaderStatus:

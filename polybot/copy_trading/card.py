@@ -12,6 +12,7 @@ from polybot.copy_trading.status import (
     LeaderStatus,
     Trouble,
 )
+from polybot.domain.books import BookFeedHealth
 from polybot.domain.leaders import DesiredState, SourceHealth
 from polybot.domain.modes import Mode
 from polybot.reports.markdown import escape_markdown, instant, number, signed, table
@@ -31,6 +32,8 @@ def copying_card(status: CopyStatus, *, mode: Mode) -> str:
         _section("Leaders", _leaders(status.leaders)),
         _section("Latency", _latencies(status)),
         _section("Feeds", _sources(status.sources)),
+        _section("Books", _books(status.books)),
+        _section("Thrown away", _thrown_away(status)),
         _section("Orders", _orders(status)),
         _section("Drift", _drift(status.drift, status.drift_at)),
     ]
@@ -152,6 +155,36 @@ def _sources(sources: tuple[SourceHealth, ...]) -> str:
     )
     headings = ["Feed", "State", "Last heard (UTC)", "Messages", "Followed", "First"]
     return table([*headings, "Reconnects", "Freezes", "Rejected", "Shed"], rows) if sources else ""
+
+
+def _books(books: BookFeedHealth) -> str:
+    return table(
+        ["State", "Watched", "Known", "Frames", "Agreements", "Gaps", "Freezes", "Reconnects"],
+        [
+            [
+                "connected" if books.is_connected else "not connected",
+                str(books.watched),
+                str(books.known),
+                str(books.frames),
+                str(books.agreements),
+                str(books.gaps),
+                str(books.freezes),
+                str(books.reconnects),
+            ]
+        ],
+    )
+
+
+def _thrown_away(status: CopyStatus) -> str:
+    """Return what feeds rejected, by reason: nothing of it was traded on."""
+    found = [(source.name, source.rejected) for source in status.sources]
+    found += [("books", status.books.rejected), ("contradictions", status.contradictions)]
+    rows = [
+        [escape_markdown(name), escape_markdown(reason), str(count)]
+        for name, counts in found
+        for reason, count in _most(counts)
+    ]
+    return table(["Feed", "Reason", "Count"], rows[:_MOST_ROWS]) if rows else ""
 
 
 def _orders(status: CopyStatus) -> str:

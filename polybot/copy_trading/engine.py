@@ -20,7 +20,7 @@ from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.copy_trading.status import CopyEnd, CopyPhase, CopyStatus
 from polybot.copy_trading.upkeep import Upkeep
 from polybot.copy_trading.wanted import is_wanted
-from polybot.domain.leaders import LeaderTradeKey
+from polybot.domain.leaders import LeaderTrade, LeaderTradeKey
 from polybot.domain.markets import Market, OutcomeTokenId
 from polybot.errors import DataError, PolybotError, TransientError
 
@@ -31,6 +31,7 @@ _LEADERS_EVERY_S: Final = 1.0
 _WAITING_EVERY_S: Final = 0.5
 _RELOAD_EVERY_S: Final = 5.0
 _WATERMARKS_EVERY_S: Final = 5.0
+_FEEDS_EVERY_S: Final = 5.0
 _RETRY_START_S: Final = 2.0
 # A leader's fresh trade should find a book; without any in time the loop starts all the same.
 _BOOKS_WITHIN_S: Final = 5.0
@@ -117,6 +118,10 @@ class CopyLoop:
         """Take in that a leader's trade FAILED after it was told: flag it, alert, keep the copy."""
         self._parts.desk.void(key)
 
+    def contradict(self, trade: LeaderTrade, reason: str) -> None:
+        """Take in that a source contradicts another: count it, tell the owner, trade nothing."""
+        self._parts.feed_watch.contradict(trade, reason)
+
     def market_of(self, token_id: OutcomeTokenId) -> Market | None:
         """Return the market of a token, where it can be copied and is known."""
         return self._parts.catalog.market_of(token_id)
@@ -151,6 +156,7 @@ class CopyLoop:
         self._repeat("leaders", _LEADERS_EVERY_S, upkeep.follow_leaders)
         self._repeat("holdings", _RELOAD_EVERY_S, upkeep.reload)
         self._repeat("watermarks", _WATERMARKS_EVERY_S, upkeep.advance_watermarks)
+        self._repeat("rejections", _FEEDS_EVERY_S, upkeep.look_at_feeds)
         self._repeat("drift", self._options.drift_every_s, upkeep.compare)
         if self._ports.account is not None:
             self._repeat("reconciliation", self._options.reconcile_every_s, upkeep.reconcile)

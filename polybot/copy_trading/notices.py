@@ -91,6 +91,50 @@ def unsold_alert(
     )
 
 
+def contradiction_alert(trade: LeaderTrade, reason: str, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that sources disagree about a leader's trade; once per hour and reason.
+
+    Args:
+        trade: As the later source tells it.
+        reason: ``fills-differ`` or ``content-differs``.
+        at: When it was noticed.
+        mode: Whose ledger.
+    """
+    return _alert(
+        AlertKind.COPYING,
+        f"feed-contradiction:{mode}:{reason}:{_hour(at)}",
+        f"{mode}: sources contradict each other ({clean_line(reason, _NAME)})",
+        [
+            _trade(trade),
+            f"so says {trade.source}; what contradicts an earlier sighting is held back",
+            f"wallet {trade.leader}, transaction {trade.transaction_hash}",
+            "told once an hour; `polybot copy log` shows what was made of the first sighting",
+        ],
+    )
+
+
+def rejected_alert(source: str, reason: str, count: int, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that a feed throws messages away; once per hour and reason.
+
+    Args:
+        source: Which connection.
+        reason: Why.
+        count: How many since the last look.
+        at: When it was noticed.
+        mode: Whose ledger.
+    """
+    name = clean_line(reason, _NAME)
+    return _alert(
+        AlertKind.COPYING,
+        f"feed-rejected:{mode}:{name}:{_hour(at)}",
+        f"{mode}: {source} throws messages away ({name})",
+        [
+            f"{count} so far; nothing is traded on them, and everything else goes on",
+            "told once an hour; the page about copy trading counts them",
+        ],
+    )
+
+
 def ledger_trouble_alert(problem: str, *, at: datetime, mode: Mode) -> Alert:
     """Tell that nothing can be recorded and therefore nothing is copied; once per hour."""
     return _alert(

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from polybot.domain.books import BookFeedHealth
 from polybot.domain.leaders import LeaderAddress, LeaderState, Lease, SourceHealth
 from polybot.domain.markets import OutcomeTokenId
 from polybot.domain.modes import TradingState
@@ -202,3 +203,6 @@ class CopyStatus:
     drift_at: datetime | None
     """``None``: not compared yet."""
     troubles: tuple[Trouble, ...]
+    books: BookFeedHealth = field(default_factory=BookFeedHealth)
+    contradictions: dict[str, int] = field(default_factory=dict)
+    """Sightings that contradicted another source's and were held back, by reason."""

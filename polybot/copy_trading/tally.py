@@ -52,11 +52,11 @@ class Tally:
 
     def skip(self, reason_code: str) -> None:
         """Count a trade that was not copied."""
-        _count(self.skipped, reason_code)
+        count_reason(self.skipped, reason_code)
 
     def refuse(self, check: str) -> None:
         """Count a trade that a limit stopped."""
-        _count(self.refused, check)
+        count_reason(self.refused, check)
 
     def counts(self) -> CopyCounts:
         """Return the counts so far."""
@@ -102,7 +102,8 @@ class Tallies:
         return total.counts()
 
 
-def _count(counts: dict[str, int], name: str) -> None:
+def count_reason(counts: dict[str, int], name: str) -> None:
+    """Count one more of a reason; names beyond the bound share one."""
     if name not in counts and len(counts) >= MOST_REASONS:
         name = OTHER
     counts[name] = counts.get(name, 0) + 1

@@ -97,6 +97,10 @@ class Upkeep:
         self._parts.desk.retry()
         self._parts.desk.sweep()
 
+    async def look_at_feeds(self) -> None:
+        """Tell the owner what the feeds threw away."""
+        self._parts.feed_watch.look()
+
     async def advance_watermarks(self) -> None:
         """Note how far every leader is recorded."""
         self.write_watermarks()

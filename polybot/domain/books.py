@@ -1,6 +1,6 @@
 """Order books, best level first (the venue sends the best level last)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -66,3 +66,24 @@ class OrderBook:
         if not self.bids or not self.asks:
             return None
         return self.asks[0].price - self.bids[0].price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookFeedHealth:
+    """How a feed of order books is doing; counts since its start."""
+
+    is_connected: bool = False
+    watched: int = 0
+    """Tokens."""
+    known: int = 0
+    """Of them, whose book is known to be right now."""
+    reconnects: int = 0
+    frames: int = 0
+    agreements: int = 0
+    """Comparisons with the venue's own answer that found the same."""
+    gaps: int = 0
+    """Books that turned out to be wrong, or incomplete, although the connection held."""
+    freezes: int = 0
+    """Silences that were noticed."""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Messages and answers that were thrown away, by reason."""

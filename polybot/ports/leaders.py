@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from polybot.domain.books import OrderBook
+from polybot.domain.books import BookFeedHealth, OrderBook
 from polybot.domain.leaders import (
     LeaderAddress,
     LeaderEvent,
@@ -66,6 +66,10 @@ class BookFeed(Protocol):
 
     async def run(self) -> None:
         """Keep the books until cancelled; reconnects by itself."""
+        ...
+
+    def health(self) -> BookFeedHealth:
+        """Return how the feed is doing."""
         ...
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +32,7 @@ from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.adapters.storage.ledger import open_ledger
 from polybot.copy_trading.engine import CopyLoop
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
-from polybot.domain.books import OrderBook
+from polybot.domain.books import BookFeedHealth, OrderBook
 from polybot.domain.leaders import CopyPolicy, Leader, LeaderAddress, LeaderState, Sizing
 from polybot.domain.markets import OutcomeTokenId
 from polybot.domain.modes import Mode
@@ -47,14 +47,13 @@ from polybot.sandbox.server import create_app
 from polybot.sandbox.venue import SandboxVenue
 from tests.builders import build_limits
 from tests.ledgers import new_ledger
+from tests.simulation.copy_outcomes import MAX_AGE_S, DayForm, DayOutcomes
 from tests.simulation.ledgers import fast_folder
 from tests.simulation.memory_server import MemoryServer, memory_for_sockets
 from tests.simulation.virtual import VirtualClock, VirtualLoop, VirtualTime
 
 URL: Final = "http://venue.test"
 STREAM_URL: Final = "ws://venue.test/rtds"
-MAX_AGE_S: Final = 10.0
-NOTICED_WITHIN_S: Final = 15.0
 _START_S: Final = 1_795_392_000
 _FREEZE_EVERY_S: Final = 1_800
 _FREEZE_S: Final = 90
@@ -109,6 +108,9 @@ class _VenueBooks:
     async def run(self) -> None:
         await asyncio.Event().wait()
 
+    def health(self) -> BookFeedHealth:
+        return BookFeedHealth()
+
 
 class Killed(BaseException):
     """The process is gone: nothing that it does on the way out happens."""
@@ -130,59 +132,6 @@ class _MortalLedger:
             return found(*args, **named)
 
         return call
-
-
-@dataclass(frozen=True, kw_only=True)
-class DayForm:
-    """How much of a day."""
-
-    hours: float = 24.0
-    rate: float = 1.0
-    """Transactions a minute of each of three leaders."""
-    kills: int = 2
-    latest_s: int = 3_600
-    """How late a source may tell of something [s]."""
-
-
-@dataclass(kw_only=True)
-class DayOutcomes:
-    """What one day came to."""
-
-    seed: int
-    hours: float
-    followed: int = 0
-    """Trades and conversions of leaders since they are followed, by the sandbox's own record."""
-    recorded: int = 0
-    missing: list[str] = field(default_factory=list)
-    invented: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    placed: int = 0
-    oldest_copy_s: float = 0.0
-    reasons: Counter[str] = field(default_factory=Counter)
-    freezes: int = 0
-    noticed_s: list[float] = field(default_factory=list)
-    kills: int = 0
-    fired: Counter[str] = field(default_factory=Counter)
-    audit: list[str] = field(default_factory=list)
-
-    def problems(self) -> list[str]:
-        """Return what was not as it must be."""
-        found = [
-            f"{len(wrong)} {name}, the first is {wrong[0]}"
-            for name, wrong in (
-                ("trades were never recorded", self.missing),
-                ("records of nothing", self.invented),
-                ("trades were recorded twice", self.doubled),
-                ("differences in the ledger", self.audit),
-            )
-            if wrong
-        ]
-        if self.oldest_copy_s > MAX_AGE_S:
-            found.append(f"a trade was copied {self.oldest_copy_s:.1f} s after it")
-        late = [one for one in self.noticed_s if one > NOTICED_WITHIN_S]
-        if late or len(self.noticed_s) < self.freezes:
-            found.append(f"{self.freezes} freezes, noticed after {self.noticed_s} s")
-        return found
 
 
 class CopyDay:
@@ -449,21 +398,3 @@ def play_whole_day(seed: int) -> DayOutcomes:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     with tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-day-") as folder:
         return play_day(seed, Path(folder), DayForm())
-
-
-def table(found: DayOutcomes) -> str:
-    """Return the counts as text."""
-    noticed = max(found.noticed_s, default=0.0)
-    return "\n".join(
-        [
-            f"{found.hours:g} simulated hours of copying, seed {found.seed}: {found.followed} "
-            f"trades and conversions of leaders, {found.recorded} recorded, "
-            f"{len(found.missing)} missing, {len(found.doubled)} twice, "
-            f"{len(found.invented)} invented",
-            f"{found.placed} copied, at most {found.oldest_copy_s:.1f} s after the leader "
-            f"(limit {MAX_AGE_S:g} s); others: {dict(sorted(found.reasons.items()))}",
-            f"{found.freezes} freezes, noticed within {noticed:.1f} s; {found.kills} kills; "
-            f"faults: {dict(sorted(found.fired.items()))}",
-            *found.problems(),
-        ]
-    )

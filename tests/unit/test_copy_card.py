@@ -15,6 +15,7 @@ from polybot.copy_trading.status import (
     OrderCounts,
     Trouble,
 )
+from polybot.domain.books import BookFeedHealth
 from polybot.domain.leaders import (
     DesiredState,
     FeedSource,
@@ -110,6 +111,24 @@ def test_feeds_show_how_they_are() -> None:
     )
     card = copying_card(status(sources=(source,)), mode=Mode.PAPER)
     assert "| stream-1 | not connected | never | 9 | 3 | 2 | 2 | 1 | 5 | 6 |" in card
+
+
+def test_what_feeds_threw_away_is_shown_by_reason() -> None:
+    books = BookFeedHealth(
+        is_connected=True,
+        watched=8,
+        known=7,
+        frames=900,
+        agreements=40,
+        gaps=3,
+        freezes=1,
+        reconnects=2,
+        rejected={"book-malformed": 5},
+    )
+    card = copying_card(status(books=books, contradictions={"fills-differ": 2}), mode=Mode.PAPER)
+    assert "| connected | 8 | 7 | 900 | 40 | 3 | 1 | 2 |" in card
+    assert "| books | book-malformed | 5 |" in card
+    assert "| contradictions | fills-differ | 2 |" in card
 
 
 @pytest.mark.parametrize("place", ["leader", "trouble", "reason", "count"])

@@ -40,7 +40,7 @@ from polybot.adapters.polymarket.book_feed_frames import (
 )
 from polybot.adapters.polymarket.leader_feed.tally import Backoff
 from polybot.adapters.web import open_session
-from polybot.domain.books import OrderBook
+from polybot.domain.books import BookFeedHealth, OrderBook
 from polybot.domain.markets import OutcomeTokenId
 from polybot.errors import DataError, PolybotError
 
@@ -123,6 +123,23 @@ class PolymarketBookFeed:
         if self._life.heard_at is not None and self._life.heard_at > as_of:
             as_of = self._life.heard_at
         return watched.book.book(as_of, at_least=as_of - _TOLD_ANEW)
+
+    def health(self) -> BookFeedHealth:
+        """Return how the feed is doing."""
+        counts = self.counts
+        return BookFeedHealth(
+            is_connected=counts.is_connected,
+            watched=len(self._watched),
+            known=sum(
+                one.proved_at is not None and one.book.is_known for one in self._watched.values()
+            ),
+            reconnects=max(0, counts.connects - 1),
+            frames=counts.frames,
+            agreements=counts.agreements,
+            gaps=counts.gaps,
+            freezes=counts.freezes,
+            rejected=dict(counts.rejected),
+        )
 
     # The connection -----------------------------------------------------------------------------
 
