@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from tests.chaos.forms import chosen_seconds, chosen_seed
 from tests.simulation.bites import Bite, bite
-from tests.simulation.copy_day import DayOutcomes, play_whole_day, table
+from tests.simulation.copy_day import play_whole_day
+from tests.simulation.copy_outcomes import DayOutcomes, table
 from tests.simulation.own_faults import OWN_FAULTS
 from tests.simulation.plan import ALL_KINDS
 from tests.simulation.player import Outcomes, play

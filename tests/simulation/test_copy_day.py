@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.simulation.copy_day import DayForm, play_day
+from tests.simulation.copy_day import play_day
+from tests.simulation.copy_outcomes import DayForm
 
 SHORT = DayForm(hours=0.6, rate=2.0, kills=1, latest_s=300)
 
