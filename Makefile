@@ -56,6 +56,8 @@ bench: setup  ## Measure how long an order takes, against the official clients a
 	$(BIN)/python benchmarks/bench_order.py $(ARGS)
 	$(BIN)/python -m benchmarks.bench_recovery
 	$(BIN)/python benchmarks/bench_firehose.py
+	$(BIN)/python benchmarks/bench_copy.py
+	$(BIN)/python benchmarks/bench_copy_venue.py
 
 clean:  ## Remove the environment and every cache, but no ledger
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

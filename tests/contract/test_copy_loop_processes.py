@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ async def child(path: Path, holder: str, *how: str, trades: int = TRADES) -> Asy
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     found = World(path=tmp_path / "paper.db", limits=WIDE)
-    caps = dict.fromkeys(("max_market_usdc", "max_leader_usdc", "max_day_usdc"), 500)
+    caps: dict[str, Any] = dict.fromkeys(("max_market_usdc", "max_leader_usdc", "max_day_usdc"), 500)
     found.follow(max_repeats=1000, **caps)
     return found
 
