@@ -1,6 +1,6 @@
 """What leaders did a moment ago: bounded counts in memory, for the throttle and for flips.
 
-They start empty with the process; the ledger's caps and the leader's state do not.
+A loop that starts fills them from the ledger, so that a restart lifts nothing.
 """
 
 from collections import OrderedDict, deque

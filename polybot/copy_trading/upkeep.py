@@ -10,13 +10,14 @@ from typing import Final
 import structlog
 
 from polybot.alerts import recorded_fill_alert
+from polybot.copy_trading.activity import MAX_TRADES
 from polybot.copy_trading.assembly import Assembly
 from polybot.copy_trading.drift import compare_holdings, needs_seeding, seeds_of
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.copy_trading.status import Drift
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
-from polybot.domain.leaders import Leader, LeaderAddress
+from polybot.domain.leaders import CopyVerdict, Leader, LeaderAddress
 from polybot.domain.orders import Fill, OrderStatus
 from polybot.errors import DataError, TransientError
 from polybot.reconciliation import reconcile_account
@@ -152,6 +153,7 @@ class Upkeep:
         known = ledger.seen_keys(leader.address, since=self._read_from(leader))
         desk.seen.learn(known)
         self._ports.feed.remember(known)
+        self._recall(leader, now)
         if leader.watermark <= leader.added_at:
             try:
                 positions = await self._ports.history.leader_positions(leader.address)
@@ -162,6 +164,23 @@ class Upkeep:
             else:
                 self._parts.troubles.clear("history")
         self._parts.roster.reload_holdings(now, leader.address)
+
+    def _recall(self, leader: Leader, now: datetime) -> None:
+        """Count again what was copied a moment ago: a restart lifts no throttle and hides no flip.
+
+        Copies from before a throttle that a person has lifted count, too, while its window lasts:
+        at worst it has to be lifted once more.
+        """
+        policy, recent = leader.policy, self._parts.roster.recent
+        longest_s = max(policy.repeat_window_s, policy.flip_s) + policy.max_age_s
+        since = max(leader.added_at, now - timedelta(seconds=longest_s))
+        recent.forget(leader.address)
+        records = self._ports.ledger.copy_log(address=leader.address, since=since, limit=MAX_TRADES)
+        for record in reversed(records):
+            if record.verdict is CopyVerdict.PLACED:
+                recent.note_copy(leader.address, record.decided_at)
+            if not record.follows_conversion:
+                recent.note(record.trade, record.decided_at)
 
     def _read_from(self, leader: Leader) -> datetime:
         """Return from where on the feed tells again what the ledger has."""

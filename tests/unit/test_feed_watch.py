@@ -26,7 +26,7 @@ from tests.leader_venue import leader_venue
 from tests.ledgers import new_ledger
 
 
-def health(name: str = "stream-1", **rejected: int) -> SourceHealth:
+def health(name: str = "stream-1", /, **rejected: int) -> SourceHealth:
     return SourceHealth(
         source=FeedSource.STREAM,
         name=name,
