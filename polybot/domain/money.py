@@ -17,6 +17,7 @@ Usdc = NewType("Usdc", Decimal)
 """US dollar coins; negative where money left us."""
 
 MICRO: Final = Decimal("0.000001")
+_PER_UNIT: Final = Decimal(1_000_000)
 # Far above any real balance, and far below the 2⁶³ micro-units that a database integer holds.
 LARGEST: Final = Decimal(10**12)
 ZERO_USDC: Final = Usdc(Decimal(0))
@@ -93,7 +94,7 @@ def to_micro(value: Decimal) -> int:
     Raises:
         ValueError: The value is not on that grid; nothing is ever rounded on the way to a record.
     """
-    scaled = value.scaleb(6)
+    scaled = value * _PER_UNIT
     count = int(scaled)
     if count != scaled:
         raise ValueError(f"{value} is finer than 10⁻⁶")
@@ -102,7 +103,7 @@ def to_micro(value: Decimal) -> int:
 
 def from_micro(count: int) -> Decimal:
     """Return the decimal of an integer count of 10⁻⁶ units."""
-    return Decimal(count).scaleb(-6)
+    return MICRO * count
 
 
 def text_of(value: Decimal) -> str:

@@ -8,7 +8,7 @@ unit differs between sources.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from polybot.adapters.polymarket.account import PolymarketAccount
@@ -17,7 +17,6 @@ from polybot.adapters.polymarket.auth import ApiCredentials
 from polybot.adapters.polymarket.clob_client import ClobClient, NoAnswer, NotSent, RawAnswer
 from polybot.adapters.polymarket.look_ups import OrderLookUps
 from polybot.adapters.polymarket.order_fields import (
-    OrderFields,
     TradingAccount,
     fields_of,
     new_salt,
@@ -33,7 +32,12 @@ from polybot.adapters.polymarket.order_wire import (
     read_order_answer,
     unanswered,
 )
-from polybot.adapters.polymarket.signing import OrderSigner, SignedOrder, order_id_of
+from polybot.adapters.polymarket.signing import (
+    HashedOrder,
+    OrderSigner,
+    SignedOrder,
+    hash_order,
+)
 from polybot.adapters.polymarket.venue_memory import VenueMemory
 from polybot.adapters.polymarket.verdicts import Patience
 from polybot.domain.accounts import OrderRecord
@@ -50,7 +54,7 @@ from polybot.ports import Clock, MarketData
 
 # An order leaves within a second of its decision; one that is older was held up by a suspended
 # machine, and the prices that it was decided on are gone.
-OLDEST_SENT: Final = timedelta(seconds=30)
+OLDEST_SENT_S: Final = 30.0
 
 
 class PolymarketExchange:
@@ -84,7 +88,7 @@ class PolymarketExchange:
         self._clock = clock
         self._memory = memory
         self._venue = PolymarketAccount(client, account)
-        self._last_fields: OrderFields | None = None
+        self._last: HashedOrder | None = None
         self._looks = OrderLookUps(
             self._venue, market_data, clock=clock, memory=memory, patience=patience or Patience()
         )
@@ -109,12 +113,12 @@ class PolymarketExchange:
             salt=new_salt(),
             timestamp_ms=int(created_at.timestamp() * 1000),
         )
-        self._last_fields = fields
+        self._last = hashed = hash_order(fields)
         return PreparedOrder(
-            order_id=order_id_of(fields),
+            order_id=hashed.order_id,
             order=approved.order,
             created_at=created_at,
-            wire=fields.to_wire(),
+            wire=dict(hashed.wire),
         )
 
     async def submit(self, prepared: PreparedOrder) -> SubmitResult:
@@ -124,7 +128,7 @@ class PolymarketExchange:
         """
         try:
             signed = self._signer.rebuild(
-                prepared.wire, order_id=prepared.order_id, fields=self._last_fields
+                prepared.wire, order_id=prepared.order_id, known=self._last
             )
             credentials = await self._client.credentials()
             now = await self._clock.now()
@@ -207,10 +211,10 @@ class PolymarketExchange:
                 assert_never(never)
 
     def _objection(self, signed: SignedOrder, now: datetime) -> str | None:
-        age = now - datetime.fromtimestamp(signed.fields.timestamp_ms / 1000, UTC)
-        if age > OLDEST_SENT:
+        age_s = now.timestamp() - signed.fields.timestamp_ms / 1000
+        if age_s > OLDEST_SENT_S:
             # The machine slept between the decision and its order.
-            return f"the decision is {age.total_seconds():.0f} s old"
+            return f"the decision is {age_s:.0f} s old"
         active = self._memory.restriction(at=now)
         if active is None or not active.stops(is_post_only=signed.fields.is_post_only):
             return None

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, Self
 
 from polybot.adapters.polymarket.amounts import OrderAmounts, amounts_of
@@ -95,8 +96,6 @@ class OrderFields:
             raise ValueError(f"salt must be positive and below 2^{SALT_BITS}, was {self.salt}")
         if not _EARLIEST_MS < self.timestamp_ms < _LATEST_MS:
             raise ValueError(f"timestamp must be in milliseconds, was {self.timestamp_ms}")
-        if not _TOKEN_ID.fullmatch(self.token_id) or int(self.token_id) >> 256:
-            raise ValueError(f"token id must be decimal below 2^256, was {self.token_id[:80]!a}")
         for word in (self.metadata, self.builder):
             if word is not ZERO_BYTES32 and not _BYTES32.fullmatch(word):
                 raise ValueError(f"metadata and builder must be 32 bytes, one was {word[:80]!a}")
@@ -104,6 +103,7 @@ class OrderFields:
             raise ValueError(f"only resting orders are post-only, not {self.time_in_force}")
         if (self.expires_s > 0) is not (self.time_in_force is TimeInForce.GTD):
             raise ValueError(f"only GTD expires: {self.time_in_force}, {self.expires_s}")
+        token_word(self.token_id)
         address_word(self.maker)
         address_word(self.signer)
 
@@ -202,7 +202,20 @@ def fields_of(
 
 def new_salt() -> int:
     """Return a fresh salt from the operating system's randomness; never 0."""
-    return secrets.randbelow((1 << SALT_BITS) - 1) + 1
+    return secrets.randbits(SALT_BITS) or 1
+
+
+# An order asks twice; the orders of a market name the same two tokens.
+@lru_cache(maxsize=256)
+def token_word(token_id: str) -> bytes:
+    """Return a token id as the 32 bytes in which EIP-712 hashes it.
+
+    Raises:
+        ValueError: Not decimal, or not below 2²⁵⁶.
+    """
+    if not _TOKEN_ID.fullmatch(token_id) or (number := int(token_id)) >> 256:
+        raise ValueError(f"token id must be decimal below 2^256, was {token_id[:80]!a}")
+    return number.to_bytes(32, "big")
 
 
 def _text(wire: Mapping[str, str | int], key: str) -> str:

@@ -22,7 +22,12 @@ from polybot.adapters.polymarket.contracts import (
     TYPED_DATA_SIGN_TYPE_HASH,
 )
 from polybot.adapters.polymarket.keccak import Address, address_of, address_word, keccak256
-from polybot.adapters.polymarket.order_fields import ZERO_BYTES32, OrderFields, SignatureType
+from polybot.adapters.polymarket.order_fields import (
+    ZERO_BYTES32,
+    OrderFields,
+    SignatureType,
+    token_word,
+)
 from polybot.domain.orders import OrderId, Side
 from polybot.errors import ConfigurationError, PermanentError
 
@@ -55,6 +60,20 @@ class SignedOrder:
     """``0x`` and 65 bytes; 317 of a deposit wallet, 480 of its session key."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashedOrder:
+    """An order's fields with what is computed of them once: hashes, id, lasting form."""
+
+    fields: OrderFields
+    contents: bytes
+    """The fields' own hash, without the domain [32 bytes]."""
+    digest: bytes
+    """What is signed by a key that trades for itself [32 bytes]."""
+    order_id: OrderId
+    wire: Mapping[str, str | int]
+    """As ``OrderFields.to_wire``; nobody changes it."""
+
+
 def struct_hash(fields: OrderFields) -> bytes:
     """Return the EIP-712 hash of the order's fields without the domain [32 bytes]."""
     return keccak256(
@@ -64,7 +83,7 @@ def struct_hash(fields: OrderFields) -> bytes:
                 fields.salt.to_bytes(32, "big"),
                 address_word(fields.maker),
                 address_word(fields.signer),
-                int(fields.token_id).to_bytes(32, "big"),
+                token_word(fields.token_id),
                 fields.amounts.maker.to_bytes(32, "big"),
                 fields.amounts.taker.to_bytes(32, "big"),
                 _SIDE_WORD[fields.side],
@@ -77,9 +96,22 @@ def struct_hash(fields: OrderFields) -> bytes:
     )
 
 
+def hash_order(fields: OrderFields) -> HashedOrder:
+    """Return an order with its hashes and the id that the venue will give it."""
+    contents = struct_hash(fields)
+    digest = _digest(fields.domain.separator, contents)
+    return HashedOrder(
+        fields=fields,
+        contents=contents,
+        digest=digest,
+        order_id=OrderId("0x" + digest.hex()),
+        wire=fields.to_wire(),
+    )
+
+
 def order_id_of(fields: OrderFields) -> OrderId:
     """Return the id that the venue will give an order: its EIP-712 hash, for every wallet."""
-    return _order_id(_digest(fields.domain.separator, struct_hash(fields)))
+    return hash_order(fields).order_id
 
 
 class OrderSigner:
@@ -127,47 +159,46 @@ class OrderSigner:
         Raises:
             PermanentError: The order names another key as its signer.
         """
-        separator = fields.domain.separator
-        contents = struct_hash(fields)
-        digest = _digest(separator, contents)
-        if fields.signature_type is SignatureType.DEPOSIT_WALLET:
-            signature = self._sign_for_wallet(fields, separator, contents)
-        elif fields.signer == self._address:
-            signature = self.sign_digest(digest)
-        else:
-            raise PermanentError(f"order is of signer {fields.signer}, key is of {self._address}")
-        return SignedOrder(
-            order_id=_order_id(digest), fields=fields, signature="0x" + signature.hex()
-        )
+        return self._sign(hash_order(fields))
 
     def rebuild(
         self,
         wire: Mapping[str, str | int],
         *,
         order_id: OrderId,
-        fields: OrderFields | None = None,
+        known: HashedOrder | None = None,
     ) -> SignedOrder:
         """Return exactly the order that was made durable, signed again.
 
         Args:
             wire: The fields as ``OrderFields.to_wire`` gave them.
             order_id: The id that was made durable with them.
-            fields: What is believed to be the same, to save reading ``wire``.
+            known: What is believed to be the same, to save reading and hashing ``wire``.
 
         Raises:
             PermanentError: The fields are incomplete, or give another id: nothing may be sent.
         """
-        if fields is None or fields.to_wire() != wire:
+        if known is None or known.wire != wire:
             try:
-                fields = OrderFields.from_wire(wire)
+                known = hash_order(OrderFields.from_wire(wire))
             except ValueError as error:
                 raise PermanentError(f"order {order_id} cannot be rebuilt: {error}") from error
-        signed = self.sign(fields)
-        if signed.order_id != order_id:
-            raise PermanentError(f"stored fields of {order_id} give another id, {signed.order_id}")
-        return signed
+        if known.order_id != order_id:
+            raise PermanentError(f"stored fields of {order_id} give another id, {known.order_id}")
+        return self._sign(known)
 
-    def _sign_for_wallet(self, fields: OrderFields, separator: bytes, contents: bytes) -> bytes:
+    def _sign(self, order: HashedOrder) -> SignedOrder:
+        fields = order.fields
+        if fields.signature_type is SignatureType.DEPOSIT_WALLET:
+            signature = self._sign_for_wallet(fields, order.contents)
+        elif fields.signer == self._address:
+            signature = self.sign_digest(order.digest)
+        else:
+            raise PermanentError(f"order is of signer {fields.signer}, key is of {self._address}")
+        return SignedOrder(order_id=order.order_id, fields=fields, signature="0x" + signature.hex())
+
+    def _sign_for_wallet(self, fields: OrderFields, contents: bytes) -> bytes:
+        separator = fields.domain.separator
         wrapped = keccak256(
             b"".join(
                 (
@@ -235,10 +266,6 @@ def _recoverable_signer(key: coincurve.PrivateKey) -> Callable[[bytes], bytes]:
 
 def _digest(separator: bytes, hashed: bytes) -> bytes:
     return keccak256(b"\x19\x01" + separator + hashed)
-
-
-def _order_id(digest: bytes) -> OrderId:
-    return OrderId("0x" + digest.hex())
 
 
 def _word(hexadecimal: str) -> bytes:

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from polybot.accounting import (
+    AccountBooks,
+    DayBooks,
     FillAmounts,
     TokenBooks,
     book_change,
@@ -34,9 +37,11 @@ from polybot.adapters.storage.statements import (
 )
 from polybot.adapters.storage.tables import ACCOUNT, DAYS, FILLS, MOVEMENTS, POSITIONS
 from polybot.adapters.storage.totals import COUNTERS, TOTALS, load_account
-from polybot.domain.modes import Mode
+from polybot.domain.modes import Mode, TradingState
 from polybot.domain.orders import FillStatus, Liquidity, Side
 
+_TOTALS_OF: Final = attrgetter(*TOTALS)
+_COUNTERS_OF: Final = attrgetter(*COUNTERS)
 _SAVE_ACCOUNT: Final = Statement(update(ACCOUNT).values(parameters((*TOTALS, "day"))))
 _OPEN_DAY: Final = Statement(insert(DAYS).values(parameters(("day", *COUNTERS))))
 _SAVE_DAY: Final = Statement(
@@ -113,11 +118,17 @@ class Movement:
 class Books:
     """The account and the current day, under the writer's lock."""
 
-    def __init__(self, transaction: Transaction, at: datetime) -> None:
-        """Load the totals and open the UTC day of ``at`` where it is new."""
+    def __init__(
+        self,
+        transaction: Transaction,
+        at: datetime,
+        *,
+        loaded: tuple[AccountBooks, DayBooks | None, TradingState] | None = None,
+    ) -> None:
+        """Load the totals, where they are not yet, and open the UTC day of ``at`` if it is new."""
         self.transaction = transaction
         self.at_micros = micros_at(at)
-        self.account, self._stored_day, self.trading_state = load_account(transaction)
+        self.account, self._stored_day, self.trading_state = loaded or load_account(transaction)
         self._stored_account = self.account
         self.day = day_at(self._stored_day, self.account, utc_day(at))
         self.day_number = day_number(self.day.day)
@@ -183,11 +194,12 @@ class Books:
         self.account = raise_high_water(self.account)
         if self.account is self._stored_account and self.day is self._stored_day:
             return
-        totals = {name: getattr(self.account, name) for name in TOTALS}
-        self.transaction.change(_SAVE_ACCOUNT, {**totals, "day": self.day_number})
+        totals = dict(zip(TOTALS, _TOTALS_OF(self.account), strict=True))
+        totals["day"] = self.day_number
+        self.transaction.change(_SAVE_ACCOUNT, totals)
         if self.day is self._stored_day:
             return
-        counters = {name: getattr(self.day, name) for name in COUNTERS}
+        counters = dict(zip(COUNTERS, _COUNTERS_OF(self.day), strict=True))
         if self._stored_day is None or self.day.day > self._stored_day.day:
             self.transaction.change(_OPEN_DAY, {**counters, "day": self.day_number})
         else:
@@ -243,13 +255,6 @@ class Store:
     @contextlib.contextmanager
     def _lean_books(self, at: datetime) -> Iterator[Books]:
         with self._database.writing_lean() as transaction:
-            books = Books(transaction, at)
-            yield books
-            books.save()
-
-    @contextlib.contextmanager
-    def _books_before_sending(self, at: datetime) -> Iterator[Books]:
-        with self._database.writing_before_sending() as transaction:
             books = Books(transaction, at)
             yield books
             books.save()

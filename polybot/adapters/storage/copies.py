@@ -16,11 +16,8 @@ from polybot.adapters.storage.copy_books import (
     new_holding,
     store_holding,
 )
-from polybot.adapters.storage.copy_events import (
-    holds_lease,
-    insert_trade,
-    look_at_leader,
-)
+from polybot.adapters.storage.copy_events import holds_lease, insert_trade, look_at_leader
+from polybot.adapters.storage.copy_standing import CopyStanding, look_before_copy
 from polybot.adapters.storage.copy_tables import LEADER_EVENTS, LEADERS
 from polybot.adapters.storage.decisions import insert_decision, remember_market
 from polybot.adapters.storage.order_rows import insert_intent
@@ -93,29 +90,26 @@ class CopyStore(Store):
         See ``CopyLedger.record_copy``. Whatever ``checks`` allow, a halt refuses the order, and a
         SELL must be of shares that were bought through this leader.
         """
-        order, key = prepared.order, record.trade.key
+        order = prepared.order
         if not decision.key == record.decision_key == order.decision_key:
             raise ValueError(f"order is of {order.decision_key}, decision is {decision.key}")
-        with self._books_before_sending(prepared.created_at) as books:
-            transaction = books.transaction
-            leader = look_at_leader(transaction, record.trade.leader, key, lease_name=lease.name)
-            if leader is None:
-                is_ours = holds_lease(transaction, lease)
-                return _of_stranger(record.trade) if is_ours else _LOST
-            if (leader["epoch"], leader["holder"]) != (lease.epoch, lease.holder):
-                return _LOST
-            if leader["is_known"]:
-                return _KNOWN
-            if leader["day"] != books.day_number:
-                leader["day"], leader["day_spent"] = books.day_number, 0
-            copy = _Copy(record, key, prepared, decision, leader)
-            failed = copy.failed(books, checks, caps)
-            remember_market(transaction, order.market)
-            if failed:
-                copy.refuse(transaction, failed)
-                return CopyRecorded(answer=CopyAnswer.REFUSED, failed=failed)
-            copy.place(books)
-        return _RECORDED
+        with self._database.writing_before_sending() as transaction:
+            standing = look_before_copy(transaction, record.trade, order.market, lease)
+            books = Books(transaction, prepared.created_at, loaded=standing.account)
+            leader = standing.leader
+            if not standing.is_lease_ours:
+                answer = _LOST
+            elif leader is None:
+                answer = _of_stranger(record.trade)
+            elif standing.is_known:
+                answer = _KNOWN
+            else:
+                if leader["day"] != books.day_number:
+                    leader["day"], leader["day_spent"] = books.day_number, 0
+                copy = _Copy(record, prepared, decision, leader, standing)
+                answer = copy.record(books, checks, caps)
+            books.save()
+        return answer
 
     def record_leader_trades(
         self, records: Sequence[CopyRecord], *, lease: Lease
@@ -155,38 +149,43 @@ class _Copy:
     def __init__(
         self,
         record: CopyRecord,
-        key: LeaderTradeKey,
         prepared: PreparedOrder,
         decision: Decision,
         leader: dict[str, Any],
+        standing: CopyStanding,
     ) -> None:
         self._record = record
-        self._key = key
+        self._key = standing.key
         self._prepared = prepared
         self._decision = decision
         self._leader = leader
-        self._holdings: dict[str, dict[str, Any]] = {}
+        self._has = standing.has
+        self._known_market = standing.market
+        self._holdings = standing.holdings
 
-    def failed(self, books: Books, checks: LimitChecks, caps: CapChecks) -> tuple[RiskCheck, ...]:
-        """Look at everything that may stop the order."""
-        transaction, order, leader = books.transaction, self._prepared.order, self._leader
-        market = order.market
-        for token_id in market.token_ids.values():
-            holding = load_holding(transaction, leader["id"], token_id)
-            if holding is not None:
-                self._holdings[token_id] = holding
-        totals = account_totals(transaction, books.account, books.day, books.trading_state)
+    def record(self, books: Books, checks: LimitChecks, caps: CapChecks) -> CopyRecorded:
+        """Look at everything that may stop the order, then write the trade with or without it."""
+        failed = self._failed(books, checks, caps)
+        remember_market(books.transaction, self._prepared.order.market, self._known_market)
+        if failed:
+            self._refuse(books.transaction, failed)
+            return CopyRecorded(answer=CopyAnswer.REFUSED, failed=failed)
+        self._place(books)
+        return _RECORDED
+
+    def _failed(self, books: Books, checks: LimitChecks, caps: CapChecks) -> tuple[RiskCheck, ...]:
+        transaction, order, has = books.transaction, self._prepared.order, self._has
+        totals = account_totals(transaction, books.account, books.day, books.trading_state, has=has)
         looked = [
-            *_state_checks(leader, books.trading_state),
-            *checks(totals, exposure_of(transaction, market.condition_id)),
+            *_state_checks(self._leader, books.trading_state),
+            *checks(totals, exposure_of(transaction, order.market.condition_id, has=has)),
             *caps(self._spending()),
         ]
         if order.side is Side.SELL:
             looked.append(self._position_check(transaction, order))
-        return tuple(check for check in looked if not check.passed)
+        return tuple([check for check in looked if not check.passed])
 
-    def place(self, books: Books) -> None:
-        """Write the trade with its order and carry the outlay to every total."""
+    def _place(self, books: Books) -> None:
         transaction, prepared, leader = books.transaction, self._prepared, self._leader
         insert_decision(
             transaction, self._decision, verdict=Verdict.PLACED, order_id=prepared.order_id
@@ -215,8 +214,7 @@ class _Copy:
         books.reserve(outlay)
         books.count_trade(books.day_number, 1)
 
-    def refuse(self, transaction: Transaction, failed: tuple[RiskCheck, ...]) -> None:
-        """Write the trade and its decision without an order."""
+    def _refuse(self, transaction: Transaction, failed: tuple[RiskCheck, ...]) -> None:
         reason = "; ".join(check.detail for check in failed)
         decision = replace(self._decision, checks=(*self._decision.checks, *failed), reason=reason)
         insert_decision(transaction, decision, verdict=Verdict.REFUSED, order_id=None)

@@ -48,12 +48,8 @@ _LOOK: Final = Statement(
         LEADERS.c.open_spent,
         LEADERS.c.day,
         LEADERS.c.day_spent,
-        LEASES.c.epoch,
-        LEASES.c.holder,
         exists().where(LEADER_EVENTS.c.key == parameter("key")).label("is_known"),
-    )
-    .outerjoin(LEASES, LEASES.c.name == parameter("lease_name"))
-    .where(LEADERS.c.address == parameter("address"))
+    ).where(LEADERS.c.address == parameter("address"))
 )
 _INSERT: Final = Statement(
     insert(LEADER_EVENTS).values(
@@ -69,13 +65,10 @@ def holds_lease(transaction: Transaction, lease: Lease) -> bool:
 
 
 def look_at_leader(
-    transaction: Transaction, address: LeaderAddress, key: LeaderTradeKey, *, lease_name: str = ""
+    transaction: Transaction, address: LeaderAddress, key: LeaderTradeKey
 ) -> dict[str, Any] | None:
-    """Return a leader's totals, whether an event is known, and who holds a lease.
-
-    ``None`` for a stranger.
-    """
-    found = transaction.rows(_LOOK, {"address": address, "key": key, "lease_name": lease_name})
+    """Return a leader's totals and whether an event is known; ``None`` for a stranger."""
+    found = transaction.rows(_LOOK, {"address": address, "key": key})
     return _LOOK.named(found[0]) if found else None
 
 

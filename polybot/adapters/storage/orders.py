@@ -11,7 +11,7 @@ from polybot.accounting import shrink_reservation
 from polybot.adapters.storage.books import Books, Store
 from polybot.adapters.storage.columns import clean_text
 from polybot.adapters.storage.copy_books import follow_order
-from polybot.adapters.storage.decisions import place_decision, remember_market
+from polybot.adapters.storage.decisions import MARKET_FACTS, place_decision, remember_market
 from polybot.adapters.storage.fills import (
     amounts_in,
     book_new_fill,
@@ -27,8 +27,16 @@ from polybot.adapters.storage.statements import (
     parameter,
     parameters,
 )
-from polybot.adapters.storage.tables import DECISIONS, FILLS, ORDERS
-from polybot.adapters.storage.totals import account_totals, exposure_of
+from polybot.adapters.storage.tables import DECISIONS, FILLS, MARKETS, ORDERS
+from polybot.adapters.storage.totals import (
+    ACCOUNT_AND_DAY,
+    HAS_ANY,
+    WITH_DAY,
+    HasAny,
+    account_in,
+    account_totals,
+    exposure_of,
+)
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
 from polybot.domain.decisions import Decision, Verdict
@@ -50,13 +58,24 @@ _FINAL_RANK: Final = 3
 # These prove that the venue never had the order, so the day's trade is given back.
 _ABSENT: Final = (OrderStatus.REJECTED, OrderStatus.NEVER_ARRIVED)
 
+# One statement: an order waits for each statement as long as for many looks inside of one.
 _STANDING: Final = Statement(
     select(
+        *ACCOUNT_AND_DAY,
+        *HAS_ANY,
         DECISIONS.c.verdict,
         exists().where(ORDERS.c.decision_key == parameter("key")).label("key_has_order"),
         exists().where(ORDERS.c.order_id == parameter("order_id")).label("order_is_known"),
-    ).where(DECISIONS.c.key == parameter("key"))
+        MARKETS.c.condition_id,
+        *MARKET_FACTS,
+    ).select_from(
+        WITH_DAY.outerjoin(DECISIONS, DECISIONS.c.key == parameter("key")).outerjoin(
+            MARKETS, MARKETS.c.condition_id == parameter("condition_id")
+        )
+    )
 )
+_ACCOUNT_END: Final = len(ACCOUNT_AND_DAY)
+_HAS_END: Final = _ACCOUNT_END + len(HAS_ANY)
 _FILLS_OF: Final = Statement(
     select(FILLS).where(FILLS.c.order_id == parameter("of_order")).order_by(FILLS.c.id)
 )
@@ -91,26 +110,8 @@ class OrderStore(Store):
         order = prepared.order
         if decision.key != order.decision_key:
             raise ValueError(f"order is of {order.decision_key}, decision is {decision.key}")
-        with self._books_before_sending(prepared.created_at) as books:
-            transaction = books.transaction
-            refusal = _decided_once(transaction, prepared)
-            if refusal is not None:
-                return (refusal,)
-            totals = account_totals(transaction, books.account, books.day, books.trading_state)
-            exposure = exposure_of(transaction, order.market.condition_id)
-            failed = tuple(check for check in checks(totals, exposure) if not check.passed)
-            if not failed and books.trading_state is TradingState.HALTED:
-                failed = (
-                    RiskCheck(name="trading-state", passed=False, detail="trading is halted"),
-                )
-            if failed:
-                return failed
-            remember_market(transaction, order.market)
-            outlay = insert_intent(transaction, prepared, decision, day=books.day_number)
-            place_decision(transaction, decision, prepared.order_id)
-            books.reserve(outlay)
-            books.count_trade(books.day_number, 1)
-        return ()
+        with self._database.writing_before_sending() as transaction:
+            return _record_intent(transaction, prepared, decision, checks)
 
     def record_report(
         self,
@@ -163,14 +164,58 @@ class OrderStore(Store):
             return tuple(fill_of(row) for row in rows)
 
 
-def _decided_once(transaction: Transaction, prepared: PreparedOrder) -> RiskCheck | None:
+def _record_intent(
+    transaction: Transaction, prepared: PreparedOrder, decision: Decision, checks: LimitChecks
+) -> tuple[RiskCheck, ...]:
+    order = prepared.order
+    market = order.market
+    (row,) = transaction.rows(
+        _STANDING,
+        {
+            "key": order.decision_key,
+            "order_id": prepared.order_id,
+            "condition_id": market.condition_id,
+        },
+    )
+    verdict, key_has_order, order_is_known, known_market, *facts = row[_HAS_END:]
+    books = Books(transaction, prepared.created_at, loaded=account_in(row[:_ACCOUNT_END]))
+    refusal = _decided_once(prepared, verdict, has_order=key_has_order or order_is_known)
+    if refusal is None:
+        has = HasAny._make(row[_ACCOUNT_END:_HAS_END])
+        failed = _failed(books, market.condition_id, has, checks)
+    else:
+        failed = (refusal,)
+    if not failed:
+        remember_market(transaction, market, None if known_market is None else tuple(facts))
+        outlay = insert_intent(transaction, prepared, decision, day=books.day_number)
+        place_decision(transaction, decision, prepared.order_id)
+        books.reserve(outlay)
+        books.count_trade(books.day_number, 1)
+    books.save()
+    return failed
+
+
+def _failed(
+    books: Books, condition_id: str, has: HasAny, checks: LimitChecks
+) -> tuple[RiskCheck, ...]:
+    transaction, state = books.transaction, books.trading_state
+    totals = account_totals(transaction, books.account, books.day, state, has=has)
+    exposure = exposure_of(transaction, condition_id, has=has)
+    failed = tuple([check for check in checks(totals, exposure) if not check.passed])
+    if not failed and state is TradingState.HALTED:
+        return (RiskCheck(name="trading-state", passed=False, detail="trading is halted"),)
+    return failed
+
+
+def _decided_once(
+    prepared: PreparedOrder, verdict: str | None, *, has_order: bool
+) -> RiskCheck | None:
     key = prepared.order.decision_key
-    found = transaction.rows(_STANDING, {"key": key, "order_id": prepared.order_id})
-    if not found:
+    if verdict is None:
         detail = f"decision {key} was not claimed"
-    elif found[0][0] != Verdict.PENDING:
-        detail = f"decision {key} is {found[0][0]} already"
-    elif any(found[0][1:]):
+    elif verdict != Verdict.PENDING:
+        detail = f"decision {key} is {verdict} already"
+    elif has_order:
         detail = f"decision {key} or order {prepared.order_id} has an order already"
     else:
         return None

@@ -1,12 +1,13 @@
 """The running totals as the rest of the program sees them, read inside a transaction."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import and_, exists, select
 
 from polybot.accounting import AccountBooks, DayBooks
 from polybot.adapters.storage.columns import day_of_number, shares_of, usdc_of
 from polybot.adapters.storage.statements import (
+    Row,
     Statement,
     Transaction,
     constant,
@@ -29,6 +30,7 @@ TOTALS: Final = (
     "cash", "reserved", "position_cost", "position_value", "realised", "fees", "deposits",
     "high_water",
 )  # fmt: skip
+_STATES: Final = {state.value: state for state in TradingState}
 _NOTHING: Final = dict.fromkeys(Outcome, ZERO_SHARES)
 COUNTERS: Final = ("opening_equity", "trade_count", "realised", "fees")
 
@@ -37,20 +39,18 @@ IS_OPEN: Final = is_one_of(
 )
 """Whether an order is SENDING, UNKNOWN or RESTING; in the words of the index over such orders."""
 
-_LOAD: Final = Statement(
-    select(
-        *(ACCOUNT.c[name] for name in TOTALS),
-        ACCOUNT.c.trading_state,
-        ACCOUNT.c.day,
-        *(DAYS.c[name].label(f"day_{name}") for name in COUNTERS),
-    ).outerjoin(DAYS, DAYS.c.day == ACCOUNT.c.day)
+ACCOUNT_AND_DAY: Final = (
+    *(ACCOUNT.c[name] for name in TOTALS),
+    ACCOUNT.c.trading_state,
+    ACCOUNT.c.day,
+    *(DAYS.c[name].label(f"day_{name}") for name in COUNTERS),
 )
+"""The columns that ``account_in`` reads, of ``WITH_DAY``."""
+WITH_DAY: Final = ACCOUNT.outerjoin(DAYS, DAYS.c.day == ACCOUNT.c.day)
+_LOAD: Final = Statement(select(*ACCOUNT_AND_DAY).select_from(WITH_DAY))
 # An intent whose answer was not recorded may have reached the venue: its fate is not known.
-_UNKNOWN_MARKETS: Final = Statement(
-    select(ORDERS.c.condition_id)
-    .where(IS_OPEN, ORDERS.c.status != constant(OrderStatus.RESTING.value))
-    .distinct()
-)
+_IS_UNKNOWN: Final = and_(IS_OPEN, ORDERS.c.status != constant(OrderStatus.RESTING.value))
+_UNKNOWN_MARKETS: Final = Statement(select(ORDERS.c.condition_id).where(_IS_UNKNOWN).distinct())
 _POSITIONS_IN: Final = Statement(
     select(POSITIONS.c.outcome, POSITIONS.c.size, POSITIONS.c.cost).where(
         POSITIONS.c.condition_id == parameter("condition_id")
@@ -61,29 +61,67 @@ _OPEN_ORDERS_IN: Final = Statement(
         ORDERS.c.side, ORDERS.c.outcome, ORDERS.c.reserved, ORDERS.c.size, ORDERS.c.filled_size
     ).where(ORDERS.c.condition_id == parameter("condition_id"), IS_OPEN)
 )
+HAS_ANY: Final = (
+    exists().where(_IS_UNKNOWN).label("has_unknown"),
+    exists().where(POSITIONS.c.condition_id == parameter("condition_id")).label("has_positions"),
+    exists().where(ORDERS.c.condition_id == parameter("condition_id"), IS_OPEN).label("has_open"),
+)
+"""The columns of a :class:`HasAny`: most of the time there is nothing more to read."""
+
+
+class HasAny(NamedTuple):
+    """What there is to read about unknown orders, and about positions and orders in a market."""
+
+    unknown: bool
+    positions: bool
+    open_orders: bool
+
+
+_EVERYTHING: Final = HasAny(unknown=True, positions=True, open_orders=True)
 
 
 def load_account(transaction: Transaction) -> tuple[AccountBooks, DayBooks | None, TradingState]:
     """Read the running totals, the current day and the trading state."""
-    ((*totals, state, day, opening_equity, trade_count, realised, fees),) = transaction.rows(_LOAD)
-    account = AccountBooks(**dict(zip(TOTALS, totals, strict=True)))
+    (row,) = transaction.rows(_LOAD)
+    return account_in(row)
+
+
+def account_in(row: Row) -> tuple[AccountBooks, DayBooks | None, TradingState]:
+    """Return the running totals, the current day and the trading state of ``ACCOUNT_AND_DAY``."""
+    cash, reserved, position_cost, position_value, realised, fees, deposits, high_water = row[:8]
+    state, day, opening_equity, trade_count, day_realised, day_fees = row[8:]
+    account = AccountBooks(
+        cash=cash,
+        reserved=reserved,
+        position_cost=position_cost,
+        position_value=position_value,
+        realised=realised,
+        fees=fees,
+        deposits=deposits,
+        high_water=high_water,
+    )
     if day is None:
-        return account, None, TradingState(state)
+        return account, None, _STATES[state]
     counted = DayBooks(
         day=day_of_number(day),
         opening_equity=opening_equity,
         trade_count=trade_count,
-        realised=realised,
-        fees=fees,
+        realised=day_realised,
+        fees=day_fees,
     )
-    return account, counted, TradingState(state)
+    return account, counted, _STATES[state]
 
 
 def account_totals(
-    transaction: Transaction, account: AccountBooks, day: DayBooks, state: TradingState
+    transaction: Transaction,
+    account: AccountBooks,
+    day: DayBooks,
+    state: TradingState,
+    *,
+    has: HasAny = _EVERYTHING,
 ) -> AccountTotals:
     """Return the totals as the rest of the program sees them."""
-    unknown = transaction.rows(_UNKNOWN_MARKETS)
+    unknown = transaction.rows(_UNKNOWN_MARKETS) if has.unknown else ()
     return AccountTotals(
         cash_usdc=usdc_of(account.cash),
         reserved_usdc=usdc_of(account.reserved),
@@ -103,15 +141,19 @@ def account_totals(
     )
 
 
-def exposure_of(transaction: Transaction, condition_id: str) -> MarketExposure:
+def exposure_of(
+    transaction: Transaction, condition_id: str, *, has: HasAny = _EVERYTHING
+) -> MarketExposure:
     """Return what is at risk in one market: its positions and its open orders."""
     key = {"condition_id": condition_id}
     cost, reserved = 0, 0
     held, selling = _NOTHING.copy(), _NOTHING.copy()
-    for outcome, size, token_cost in transaction.rows(_POSITIONS_IN, key):
+    positions = transaction.rows(_POSITIONS_IN, key) if has.positions else ()
+    orders = transaction.rows(_OPEN_ORDERS_IN, key) if has.open_orders else ()
+    for outcome, size, token_cost in positions:
         held[Outcome(outcome)] = shares_of(max(size, 0))
         cost += token_cost
-    for side, outcome, held_back, size, filled_size in transaction.rows(_OPEN_ORDERS_IN, key):
+    for side, outcome, held_back, size, filled_size in orders:
         reserved += held_back
         if side == Side.SELL:
             unfilled = shares_of(max(size - filled_size, 0))
