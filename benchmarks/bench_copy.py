@@ -13,6 +13,8 @@ Then the same path on ledgers of 1,000 and of 1,000,000 rows, taking turns.
 
 Run: ``make bench`` or ``python benchmarks/bench_copy.py [--rounds 60] [--rows 1000000]``
 """
+# Every name in the statements below is written in this file.
+# ruff: noqa: S608
 
 import argparse
 import asyncio
@@ -332,12 +334,12 @@ def add_rows(desk: CopyDesk, rows: int) -> None:
                 else f"last.{column}"
                 for column in columns
             ]
-            # Every name in it is written above.
+            insert = f"INSERT INTO {table} ({', '.join(columns)})"
+            numbers = f"SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT {round(rows * share)}"
+            last = f"(SELECT * FROM {table} ORDER BY id DESC LIMIT 1) AS last"
             copying = (
-                "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers "
-                f"LIMIT {round(rows * share)}) "
-                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(values)} "
-                f"FROM numbers, (SELECT * FROM {table} ORDER BY id DESC LIMIT 1) AS last"
+                f"WITH RECURSIVE numbers(n) AS ({numbers}) "
+                f"{insert} SELECT {', '.join(values)} FROM numbers, {last}"
             )
             connection.execute(copying)
         connection.execute("COMMIT")

@@ -173,7 +173,7 @@ class Placing:
             bench.records.flush()
         order = prepared.order
         recorded = bench.ports.ledger.record_copy(
-            replace(copy.record, order_id=prepared.order_id),
+            copy.record,
             prepared,
             copy.decision,
             checks=ledger_checks(order, bench.options.limits, now=now),

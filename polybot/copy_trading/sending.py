@@ -24,7 +24,6 @@ from polybot.domain.orders import (
     Side,
     SubmitResult,
 )
-from polybot.errors import PolybotError
 from polybot.execution import send_recorded
 from polybot.ports import Exchange, InstantClock
 
@@ -134,8 +133,9 @@ class Sender:
                 )
             order = placed.order
             self._troubles.clear("orders")
-        except PolybotError as problem:
-            # The answer could not be recorded: the order is SENDING there, and is looked up.
+        # The answer could not be recorded, or a defect lost it: the order is open in the ledger,
+        # and is looked up; its market waits for that.
+        except Exception as problem:
             self._troubles.note("orders", problem)
         self._note_latency(record, prepared.order_id)
         trade = record.trade
@@ -164,7 +164,8 @@ class Sender:
             await asyncio.sleep(pause_s)
             try:
                 order = await self._look_once(order_id, alert_for)
-            except PolybotError as problem:
+            # As above: a market that nobody looks after any more would wait for ever.
+            except Exception as problem:
                 self._troubles.note("orders", problem)
                 continue
             self._troubles.clear("orders")

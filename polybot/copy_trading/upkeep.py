@@ -13,6 +13,7 @@ from polybot.alerts import recorded_fill_alert
 from polybot.copy_trading.activity import MAX_TRADES
 from polybot.copy_trading.assembly import Assembly
 from polybot.copy_trading.drift import compare_holdings, needs_seeding, seeds_of
+from polybot.copy_trading.notices import clock_alert
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.copy_trading.status import Drift
 from polybot.domain.accounts import OrderRecord
@@ -40,6 +41,8 @@ class Upkeep:
         self._options = options
         self._parts = parts
         self._followed: dict[LeaderAddress, datetime] = {}
+        self._is_followed = False
+        """Whether the last change to the leaders was taken up."""
         self._began_at = ports.clock.instant()
         self.drift: tuple[Drift, ...] = ()
         self.drift_at: datetime | None = None
@@ -68,8 +71,9 @@ class Upkeep:
         """Take up changes to leaders; whoever is new is looked at before he is heard."""
         parts = self._parts
         parts.throttles.write()
-        if not parts.roster.reload_leaders() and self._followed:
+        if not parts.roster.reload_leaders() and self._is_followed:
             return
+        self._is_followed = False
         now = self._ports.clock.instant()
         parts.throttles.reapply()
         parts.throttles.refuse_ourselves(at=now)
@@ -85,6 +89,7 @@ class Upkeep:
         if new or len(self._followed) != len(leaders):
             log.info("following", leaders=len(leaders), new=len(new))
         self._ports.feed.follow({one.address: one.watermark for one in leaders.values()})
+        self._is_followed = True
 
     async def reload(self) -> None:
         """Read equity, trading state and holdings again: others change them too."""
@@ -97,6 +102,22 @@ class Upkeep:
         """Let events go that have waited for the ledger, or for their turn, long enough."""
         self._parts.desk.retry()
         self._parts.desk.sweep()
+
+    async def compare_clocks(self) -> None:
+        """Compare our clock with the venue's; the exchange signs nothing while they differ.
+
+        Raises:
+            DataError: They differ by too much; the owner is told.
+        """
+        if self._ports.compare_clocks is None:
+            return
+        difference = await self._ports.compare_clocks()
+        if difference <= self._options.max_clock_difference:
+            return
+        at = self._ports.clock.instant()
+        self._ports.ledger.add_alert(clock_alert(difference, at=at, mode=self._options.mode), at=at)
+        off_s = difference.total_seconds()
+        raise DataError(f"our clock differs from the venue's by {off_s:.1f} s", reason="clock-off")
 
     async def look_at_feeds(self) -> None:
         """Tell the owner what the feeds threw away."""

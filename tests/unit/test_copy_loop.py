@@ -412,6 +412,17 @@ async def test_leader_added_while_running_is_followed(world: World) -> None:
         assert [record.verdict for record in running.log()] == [CopyVerdict.PLACED]
 
 
+async def test_leader_who_could_not_be_welcomed_is_tried_again(world: World) -> None:
+    """A failure in between must not leave him unheard."""
+    world.history.positions = PermanentError("the Data API refuses")
+    async with world.looping() as running:
+        await running.trading()
+        world.follow(added_at=NOW - timedelta(seconds=5), watermark=NOW - timedelta(seconds=5))
+        await running.until(lambda: "leaders" in [one.part for one in running.status.troubles])
+        world.history.positions = ()
+        await running.until(lambda: LEADER in world.feed.watermarks)
+
+
 async def test_paused_leader_is_recorded_and_not_copied(world: World) -> None:
     """Until he is resumed."""
     world.follow()
@@ -616,6 +627,21 @@ async def test_unknown_answer_holds_its_market_until_it_is_known(world: World) -
         assert len(exchange.submitted) == 2
         assert exchange.looked_up == [one.order_id for one in exchange.submitted]
         assert running.status.orders.unfilled == 2
+        assert running.ledger.open_orders() == ()
+
+
+async def test_defect_of_the_exchange_does_not_block_its_market(world: World) -> None:
+    """The order is looked up, as after any answer that nobody heard."""
+    exchange = ScriptedExchange(ZeroDivisionError("a defect"))
+    exchange.on_submit = lambda prepared: exchange.reports.update(
+        {prepared.order_id: OrderReport(status=OrderStatus.NEVER_ARRIVED, reason="not there")}
+    )
+    world.exchange = exchange
+    world.follow()
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(trade_number(1), trade_number(2))
+        assert len(exchange.submitted) == 2
         assert running.ledger.open_orders() == ()
 
 
