@@ -5,6 +5,7 @@ Pure functions from records to Markdown; nothing here reads a clock, a file or a
 
 from polybot.reports.cards import average_price, decision_card, headline, trend_card
 from polybot.reports.chart import equity_chart
+from polybot.reports.copies import copy_card
 from polybot.reports.daily import DailyReport, build_daily_report
 from polybot.reports.documents import reconciliation_document
 from polybot.reports.markdown import escape_markdown, plain_text
@@ -28,6 +29,7 @@ __all__ = [
     "TradeMetrics",
     "average_price",
     "build_daily_report",
+    "copy_card",
     "decision_card",
     "equity_chart",
     "equity_points",
