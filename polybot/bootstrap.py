@@ -28,7 +28,6 @@ from polybot.going_live import (
     LiveRequest,
     NoExchange,
     NotLive,
-    clock_difference,
     may_trade_live,
 )
 from polybot.indicators import StrategyParams
@@ -42,6 +41,7 @@ from polybot.ports import (
     VenueAccount,
 )
 from polybot.risk import RiskLimits
+from polybot.venue_clock import VenueClock
 
 # The reference under which a new paper ledger books its starting cash, once.
 STARTING_CASH = "starting-cash"
@@ -80,6 +80,8 @@ class Bot:
     notifier: Notifier
     heartbeat: Callable[[], Awaitable[None]] | None = None
     """Renews the venue's dead-man switch; ``None`` where nobody wants it."""
+    venue_clock: VenueClock | None = None
+    """Compares our clock with the venue's; ``None`` where no order is real."""
     reconcile_timing: ReconcileTiming = field(default_factory=ReconcileTiming)
     """How late the venue may be."""
 
@@ -186,6 +188,7 @@ async def open_bot(
             ledger=ledger,
             notifier=AppriseNotifier(tuple(url.get_secret_value() for url in settings.alerts.urls)),
             heartbeat=venue.heartbeat,
+            venue_clock=venue.venue_clock,
             reconcile_timing=_timing(settings),
         )
 
@@ -208,6 +211,7 @@ class _Venue:
     permission: LivePermission
     user_events: Callable[[], AsyncGenerator[UserEvent, None]] | None = None
     heartbeat: Callable[[], Awaitable[None]] | None = None
+    venue_clock: VenueClock | None = None
 
 
 async def _open_venue(
@@ -237,6 +241,8 @@ async def _open_venue(
         # The run goes on far enough to be recorded, and its owner to be told.
         refused = LiveRefused(reasons=(str(error),))
         return _Venue(exchange=NoExchange(), account=None, permission=refused)
+    most = timedelta(seconds=settings.live.max_clock_difference_s)
+    venue_clock = VenueClock(live.account, clock, most=most)
     permission = may_trade_live(
         LiveRequest(
             mode=settings.mode,
@@ -246,8 +252,8 @@ async def _open_venue(
             version=installed_version(),
             health=read_health(settings.home, settings.mode),
             doctor_max_age=timedelta(seconds=settings.live.doctor_max_age_s),
-            clock_difference=await _clock_difference(live.account, clock),
-            max_clock_difference=timedelta(seconds=settings.live.max_clock_difference_s),
+            clock_difference=await _difference_by(venue_clock),
+            max_clock_difference=most,
             now=await clock.now(),
         )
     )
@@ -256,6 +262,7 @@ async def _open_venue(
         permission,
         ledger=ledger,
         reconcile_max_age=timedelta(seconds=settings.live.reconcile_max_age_s),
+        venue_clock=venue_clock,
     )
     return _Venue(
         exchange=exchange,
@@ -263,13 +270,12 @@ async def _open_venue(
         permission=permission,
         user_events=live.user_events,
         heartbeat=live.heartbeat,
+        venue_clock=venue_clock,
     )
 
 
-async def _clock_difference(account: VenueAccount, clock: Clock) -> timedelta | None:
-    began = await clock.now()
+async def _difference_by(venue_clock: VenueClock) -> timedelta | None:
     try:
-        told = await account.server_time()
+        return await venue_clock.compare()
     except PolybotError:
         return None
-    return clock_difference(told, began=began, ended=await clock.now())

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -83,6 +83,7 @@ async def open_copier(
             books=await _book_feed(stack, settings, clock),
             history=await stack.enter_async_context(history),
             notifier=bot.notifier,
+            compare_clocks=_compare_clocks(bot),
         )
         loop = CopyLoop(ports, _options(bot, run_name=run_name, holder=holder))
         loops.loop = loop
@@ -113,6 +114,14 @@ async def _instant_clock(bot: Bot) -> InstantClock:
     if isinstance(clock, SandboxClock):
         await clock.follow()
     return cast("InstantClock", clock)
+
+
+def _compare_clocks(bot: Bot) -> Callable[[], Awaitable[timedelta]] | None:
+    """Return how a day's run keeps comparing; what it found serves as long as the books do."""
+    if bot.venue_clock is None:
+        return None
+    bot.venue_clock.expire_after(timedelta(seconds=bot.settings.live.reconcile_max_age_s))
+    return bot.venue_clock.compare
 
 
 def _leader_feed(settings: Settings, clock: InstantClock, loops: _Late) -> LeaderFeed:
@@ -174,6 +183,7 @@ def _options(bot: Bot, *, run_name: str, holder: str | None) -> CopyOptions:
         lease_s=copying.lease_s,
         drift_every_s=copying.drift_every_s,
         overlap_s=copying.overlap_s,
+        max_clock_difference=timedelta(seconds=settings.live.max_clock_difference_s),
         reconcile_every_s=settings.live.reconcile_max_age_s / 3,
     )
 

@@ -16,6 +16,7 @@ from polybot.domain.orders import ApprovedOrder, OrderReport, PreparedOrder, Sub
 from polybot.domain.reconciliation import ReconciliationRecord
 from polybot.errors import DataError, PermanentError, TransientError
 from polybot.ports import AccountExchange, Ledger
+from polybot.venue_clock import VenueClock
 
 # Clocks of two processes on one machine may differ by a correction in between.
 _CLOCK_STEP = timedelta(seconds=5)
@@ -79,19 +80,6 @@ def may_trade_live(request: LiveRequest) -> LivePermission:
     if reasons or request.health is None:
         return LiveRefused(reasons=reasons)
     return LiveAllowed(examined_at=request.health.checked_at)
-
-
-def clock_difference(told: datetime, *, began: datetime, ended: datetime) -> timedelta:
-    """Return how far this machine's clock is off, at the least that the answer allows.
-
-    Args:
-        told: The venue's time in whole seconds: it meant any instant within that second.
-        began: When it was asked, by our clock.
-        ended: When it had answered.
-    """
-    middle = began + (ended - began) / 2
-    ahead, behind = told - middle, middle - (told + timedelta(seconds=1))
-    return max(ahead, behind, timedelta(0))
 
 
 def unreconciled(
@@ -198,21 +186,26 @@ class GatedExchange:
         *,
         ledger: Ledger,
         reconcile_max_age: timedelta,
+        venue_clock: VenueClock | None = None,
     ) -> None:
         """Take the exchange behind the gate and what the gate goes by."""
         self._exchange = exchange
         self._permission = permission
         self._ledger = ledger
         self._reconcile_max_age = reconcile_max_age
+        self._venue_clock = venue_clock
 
     def prepare(self, approved: ApprovedOrder, *, created_at: datetime) -> PreparedOrder:
         """Give an order its id, where orders are allowed.
 
         Raises:
             PermanentError: The run has no permission.
-            DataError: The books are not reconciled; nothing may be decided on them.
+            DataError: The books are not reconciled; nothing may be decided on them. Or the clock
+                is off: no order may carry its time.
         """
         self._require_permission()
+        if self._venue_clock is not None:
+            self._venue_clock.require_agreement(created_at)
         stale = unreconciled(
             self._ledger.reconciliation(), now=created_at, max_age=self._reconcile_max_age
         )

@@ -1,7 +1,7 @@
 """A copy loop on a ledger of its own with a scripted world around it, for one test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -52,6 +52,7 @@ class World:
     )
     exchange: AccountExchange | None = None
     limits: dict[str, Any] = field(default_factory=dict)
+    compare_clocks: Callable[[], Awaitable[timedelta]] | None = None
 
     def __post_init__(self) -> None:
         """Give the world a ledger with some cash."""
@@ -101,6 +102,7 @@ class Running:
             books=world.books,
             history=world.history,
             notifier=world.alerts,
+            compare_clocks=world.compare_clocks,
         )
         values: dict[str, Any] = {
             "mode": Mode.PAPER,

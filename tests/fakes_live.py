@@ -184,6 +184,7 @@ class FakeVenueAccount:
         return {t: Shares(self.venue.shares.get(t, Decimal(0))) for t in token_ids}
 
     async def server_time(self) -> datetime:
+        self.venue.answer("server_time")
         return self.venue.now
 
     async def is_closed_only(self) -> bool:

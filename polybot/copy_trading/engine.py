@@ -32,6 +32,7 @@ _WAITING_EVERY_S: Final = 0.5
 _RELOAD_EVERY_S: Final = 5.0
 _WATERMARKS_EVERY_S: Final = 5.0
 _FEEDS_EVERY_S: Final = 5.0
+_CLOCKS_EVERY_S: Final = 20.0
 _RETRY_START_S: Final = 2.0
 # A leader's fresh trade should find a book; without any in time the loop starts all the same.
 _BOOKS_WITHIN_S: Final = 5.0
@@ -39,7 +40,7 @@ _LOOK_FOR_BOOKS_S: Final = 0.05
 # The background ends at its next await; this bounds a part that does not.
 _BACKGROUND_ENDS_WITHIN_S: Final = 1.0
 # Without these nothing is copied.
-_VITAL: Final = ("ledger", "feed", "books", "start")
+_VITAL: Final = ("ledger", "feed", "books", "start", "clock")
 
 
 class CopyLoop:
@@ -158,6 +159,8 @@ class CopyLoop:
         self._repeat("watermarks", _WATERMARKS_EVERY_S, upkeep.advance_watermarks)
         self._repeat("rejections", _FEEDS_EVERY_S, upkeep.look_at_feeds)
         self._repeat("drift", self._options.drift_every_s, upkeep.compare)
+        if self._ports.compare_clocks is not None:
+            self._repeat("clock", _CLOCKS_EVERY_S, upkeep.compare_clocks)
         if self._ports.account is not None:
             self._repeat("reconciliation", self._options.reconcile_every_s, upkeep.reconcile)
 

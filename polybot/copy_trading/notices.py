@@ -4,7 +4,7 @@ Skips are not told one by one: they are counted by reason, on the status page an
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -131,6 +131,20 @@ def rejected_alert(source: str, reason: str, count: int, *, at: datetime, mode: 
         [
             f"{count} so far; nothing is traded on them, and everything else goes on",
             "told once an hour; the page about copy trading counts them",
+        ],
+    )
+
+
+def clock_alert(difference: timedelta, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that this machine's clock is off and therefore nothing is copied; once per hour."""
+    return _alert(
+        AlertKind.COPYING,
+        f"clock-off:{mode}:{_hour(at)}",
+        f"{mode}: copying waits, this machine's clock is off",
+        [
+            f"it differs from the venue's by {difference.total_seconds():.1f} s: turn on NTP",
+            "no order is signed until the two agree again",
+            f"at {_second(at)}",
         ],
     )
 

@@ -1,8 +1,8 @@
 """What the copy loop is put together from: the outside world and the operator's wishes."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from polybot.domain.leaders import LeaderAddress
@@ -53,6 +53,8 @@ class CopyPorts:
     history: LeaderHistory
     notifier: Notifier | None = None
     """Only for what cannot go through the ledger's outbox: that the ledger cannot be written."""
+    compare_clocks: Callable[[], Awaitable[timedelta]] | None = None
+    """Asks the venue for its time and returns how far ours is off; ``None`` on paper."""
     machine_time: Callable[[], datetime] = machine_time
     """The leases' clock, aware UTC."""
 
@@ -77,5 +79,7 @@ class CopyOptions:
     """Re-reading starts so long before a leader's watermark [s]."""
     reconcile_every_s: float = 40.0
     """Between two reconciliations with the venue's account, live only [s]."""
+    max_clock_difference: timedelta = timedelta(seconds=2)
+    """Between our clock and the venue's; beyond, no order is signed."""
     stop_within_s: float = 8.0
     """On stop, answers of orders in flight are waited for so long; then they are UNKNOWN [s]."""

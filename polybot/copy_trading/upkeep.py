@@ -111,7 +111,13 @@ class Upkeep:
         """
         if self._ports.compare_clocks is None:
             return
-        difference = await self._ports.compare_clocks()
+        try:
+            difference = await self._ports.compare_clocks()
+        except TransientError as problem:
+            # What was found before still counts for a while; the exchange knows how long.
+            self._parts.troubles.note("venue-time", problem)
+            return
+        self._parts.troubles.clear("venue-time")
         if difference <= self._options.max_clock_difference:
             return
         at = self._ports.clock.instant()

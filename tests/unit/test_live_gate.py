@@ -33,13 +33,15 @@ from polybot.going_live import (
     LiveRefused,
     LiveRequest,
     NotLive,
-    clock_difference,
     may_trade_live,
     unreconciled,
 )
+from polybot.venue_clock import VenueClock, clock_difference
 from tests.builders import NOW, build_approved, build_record
 from tests.cli_steps import ledger_of
 from tests.fakes import ScriptedExchange
+from tests.fakes_copying import SetClock
+from tests.fakes_live import FakeVenueAccount, Venue
 from tests.live_home import LiveHome, live_home
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -209,13 +211,22 @@ REFUSED = LiveRefused(reasons=("why",))
 
 @contextmanager
 def gated(
-    exchange: ScriptedExchange, permission: LivePermission, home: Path, *, agreed: bool = True
+    exchange: ScriptedExchange,
+    permission: LivePermission,
+    home: Path,
+    *,
+    agreed: bool = True,
+    venue_clock: VenueClock | None = None,
 ) -> Iterator[GatedExchange]:
     with ledger_of(home, Mode.LIVE) as ledger:
         if agreed:
             ledger.record_reconciliation(AGREED)
         yield GatedExchange(
-            exchange, permission, ledger=ledger, reconcile_max_age=timedelta(seconds=60)
+            exchange,
+            permission,
+            ledger=ledger,
+            reconcile_max_age=timedelta(seconds=60),
+            venue_clock=venue_clock,
         )
 
 
@@ -243,6 +254,23 @@ async def test_without_permission_orders_are_still_looked_up(tmp_path: Path) -> 
     with gated(exchange, REFUSED, tmp_path) as gate:
         assert await gate.look_up(record) == await gate.cancel(record)
     assert exchange.looked_up == [record.order_id] * 2
+
+
+async def test_nothing_is_signed_while_the_clock_is_off(tmp_path: Path) -> None:
+    """Also where the run was allowed to start; it goes on once the clocks agree again."""
+    account = FakeVenueAccount(Venue(now=NOW))
+    account.venue.now = NOW - timedelta(seconds=4)
+    clock = VenueClock(account, SetClock(NOW), most=timedelta(seconds=2))
+    exchange = willing()
+    with gated(exchange, LiveAllowed(examined_at=NOW), tmp_path, venue_clock=clock) as gate:
+        await clock.compare()
+        with pytest.raises(DataError, match=r"differs from the venue's by 3\.0 s") as caught:
+            gate.prepare(build_approved(), created_at=NOW)
+        assert caught.value.reason == "clock-off"
+        account.venue.now = NOW
+        await clock.compare()
+        await gate.submit(gate.prepare(build_approved(), created_at=NOW))
+    assert len(exchange.submitted) == 1
 
 
 async def test_books_that_are_not_reconciled_decide_nothing(tmp_path: Path) -> None:
