@@ -5,6 +5,7 @@ next one, where it had to end) still tells a followed wallet's good trade.
 """
 
 import asyncio
+import gc
 import gzip
 import struct
 import zlib
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import pytest
 from aiohttp import WSMsgType, web
@@ -150,6 +152,78 @@ async def test_compression_is_not_even_offered() -> None:
 def resident_bytes() -> int:
     """Return what the process holds in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+class PeakMemory:
+    """The most that the process held in memory since a moment, by the kernel's own mark."""
+
+    def __init__(self) -> None:
+        """Put the mark down to what is held now."""
+        # What the tests before have freed must not hide what is taken now.
+        gc.collect()
+        Path("/proc/self/clear_refs").write_text("5")
+        self._before = self._peak_bytes()
+
+    def grown_bytes(self) -> int:
+        """Return how much higher the mark is by now."""
+        return self._peak_bytes() - self._before
+
+    @staticmethod
+    def _peak_bytes() -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+SMALL: Final = 16 << 20
+PACKED: Final = zlib.compress(b" " * (64 << 20), 9)[2:-4]
+
+
+@pytest.mark.parametrize(
+    ("piece", "reason", "times"),
+    [
+        pytest.param(raw(1, PACKED, rsv1=True), "frame-broken", 1, id="packed frame"),
+        pytest.param(raw(1, b"[", fin=False), "frame-too-big", 256, id="endless fragments"),
+        pytest.param(b"\x81\x7f" + struct.pack(">Q", 1 << 30), "frame-too-big", 1, id="a gigabyte"),
+    ],
+)
+async def test_bomb_through_the_stream_costs_next_to_no_memory(
+    piece: bytes, reason: str, times: int
+) -> None:
+    """Rows 1 and 2: the peak is at most 16 MiB higher, where the piece unfolds to 64 and more."""
+    flood = [piece, *(raw(0, b" " * (1 << 18), fin=False) for _ in range(times))]
+    async with leader_venue() as venue:
+        greets(*flood, venue=venue)
+        async with listening(venue, data=False, is_ready=False) as ear:
+            peak = PeakMemory()
+            await ear.rejected("stream-1", reason)
+            async with asyncio.timeout(30):
+                # To whoever is connected by then; told again it is the same trade.
+                while not ear.trades:
+                    await venue.send(GOOD)
+                    await asyncio.sleep(0)
+            assert peak.grown_bytes() <= SMALL
+        assert [one.transaction_hash for one in ear.trades] == [transaction(4711)]
+
+
+async def test_packed_page_costs_next_to_no_memory() -> None:
+    """Row 2: a page that unfolds to 64 MiB is cut at the most that a page may have."""
+    packed = gzip.compress(b" " * (64 << 20))
+    async with leader_venue() as venue:
+        venue.answers["trades"] = [body(packed, headers={"Content-Encoding": "gzip"})] * 3
+        venue.trades.append(api_row(4711))
+        peak = PeakMemory()
+        async with listening(venue, stream=False, every_s=0.01) as ear:
+            await ear.rejected("data-api", "answer-too-large")
+            await ear.count(1)
+            assert ear.health("data-api").rejected["answer-too-large"] == 3
+        assert peak.grown_bytes() <= SMALL
+
+
+def test_peak_memory_is_seen() -> None:
+    """The measure itself: what is taken and given back at once shows."""
+    peak = PeakMemory()
+    bytearray(64 << 20)
+    assert peak.grown_bytes() > 32 << 20
 
 
 def transport_of(venue: LeaderVenue) -> asyncio.Transport:
