@@ -64,6 +64,14 @@ _MaxAge = Annotated[
     float | None,
     typer.Option("--max-age", help="Oldest trade to copy, from its fill on [s].", metavar="S"),
 ]
+_MaxConversionAge = Annotated[
+    float | None,
+    typer.Option(
+        "--max-conversion-age",
+        help="The same for merges and redemptions, which are told late [s].",
+        metavar="S",
+    ),
+]
 _PriceAbove = Annotated[
     str | None,
     typer.Option(
@@ -155,6 +163,7 @@ def leaders_add(  # noqa: PLR0917 - every option of a policy, read by name from 
     max_day: _MaxDay = None,
     min_leader_stake: _MinStake = None,
     max_age: _MaxAge = None,
+    max_conversion_age: _MaxConversionAge = None,
     max_price_above: _PriceAbove = None,
     max_price_fraction: _PriceFraction = None,
     max_from_book: _FromBook = None,
@@ -196,6 +205,7 @@ def leaders_set(  # noqa: PLR0917 - every option of a policy, read by name from 
     max_day: _MaxDay = None,
     min_leader_stake: _MinStake = None,
     max_age: _MaxAge = None,
+    max_conversion_age: _MaxConversionAge = None,
     max_price_above: _PriceAbove = None,
     max_price_fraction: _PriceFraction = None,
     max_from_book: _FromBook = None,

@@ -32,6 +32,7 @@ _DECIMALS: Final = {
 _AS_GIVEN: Final = {
     "sizing": "sizing",
     "max_age": "max_age_s",
+    "max_conversion_age": "max_conversion_age_s",
     "min_time_left": "min_time_left_s",
     "small_copies": "small_copies",
     "accumulate": "accumulate_s",

@@ -73,7 +73,7 @@ def decide_copy(trade: LeaderTrade, situation: CopySituation) -> CopyDecision:
         An order within every guard and cap that is known here, to be recorded with ``caps_of``
         and ``ledger_checks``; or the skip, with a stable reason code and one sentence.
     """
-    market = _fit_market(trade, situation)
+    market = _fit_market(trade, situation, max_age_s=situation.leader.policy.max_age_s)
     if isinstance(market, tuple):
         return skip(trade, situation, market)
     if trade.side is Side.BUY:
@@ -121,7 +121,8 @@ def _follow(
         received_at=conversion.received_at,
         source=FeedSource.DATA_API,
     )
-    market = _fit_market(trade, situation)
+    max_age_s = situation.leader.policy.max_conversion_age_s
+    market = _fit_market(trade, situation, max_age_s=max_age_s)
     if isinstance(market, tuple):
         return skip(trade, situation, market, follows_conversion=True)
     bid = None if situation.book is None else situation.book.best_bid
@@ -132,9 +133,13 @@ def _follow(
     return _leave(trade, situation, market, price=bid, follows_conversion=True)
 
 
-def _fit_market(trade: LeaderTrade, situation: CopySituation) -> Market | Refusal:
+def _fit_market(
+    trade: LeaderTrade, situation: CopySituation, *, max_age_s: float
+) -> Market | Refusal:
     """Return the trade's market where an entry and an exit are possible alike."""
-    refusal = guards.refuse_leader(situation) or guards.refuse_time(trade.traded_at, situation)
+    refusal = guards.refuse_leader(situation) or guards.refuse_time(
+        trade.traded_at, situation, max_age_s=max_age_s
+    )
     if refusal is not None:
         return refusal
     market = situation.market
@@ -256,9 +261,7 @@ def _leave(
     checks = (
         age_check(trade, situation),
         passed("price", f"takes at least {limit!s} by the price {price!s} USDC/share"),
-        passed(
-            "held", f"sells {size!s} of {free!s} shares held through the leader, not promised"
-        ),
+        passed("held", f"sells {size!s} of {free!s} shares held through the leader, not promised"),
         passed("min-size", f"size {size!s} of at least {least!s} shares"),
     )
     return place(trade, situation, order, checks, follows_conversion=follows_conversion)

@@ -44,15 +44,15 @@ def refuse_leader(situation: CopySituation) -> Refusal | None:
     return _STATES[leader.state], f"leader is {leader.state}: {leader.state_reason or 'no reason'}"
 
 
-def refuse_time(happened_at: datetime, situation: CopySituation) -> Refusal | None:
-    """Refuse what happened before we followed, too long ago, or in the future."""
-    now, policy = situation.now, situation.leader.policy
-    age = now - happened_at
-    if age > timedelta(seconds=policy.max_age_s):
+def refuse_time(
+    happened_at: datetime, situation: CopySituation, *, max_age_s: float
+) -> Refusal | None:
+    """Refuse what happened before we followed, longer ago than ``max_age_s``, or in the future."""
+    age = situation.now - happened_at
+    if age > timedelta(seconds=max_age_s):
         return (
             ReasonCode.TOO_OLD,
-            f"{age.total_seconds():.3f} s since the leader's fill, of at most "
-            f"{policy.max_age_s:g} s",
+            f"{age.total_seconds():.3f} s since the leader's fill, of at most {max_age_s:g} s",
         )
     if age < -MAX_AHEAD:
         return (

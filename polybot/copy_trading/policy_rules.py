@@ -103,6 +103,7 @@ def _time_problems(policy: CopyPolicy) -> Iterator[str]:
     # NaN is not inside any range.
     for name, least in (
         ("max_age_s", 0.001),
+        ("max_conversion_age_s", 0.001),
         ("min_time_left_s", 0),
         ("accumulate_s", 0),
         ("repeat_window_s", 1),

@@ -147,6 +147,8 @@ class CopyPolicy:
     min_leader_stake_usdc: Decimal = Decimal(1)
     max_age_s: float = 10.0
     """Counted from the leader's fill [s]."""
+    max_conversion_age_s: float = 60.0
+    """The same for merges and redemptions, which are told late; ours close until then [s]."""
     max_price_above: Decimal = Decimal("0.03")
     """Worse than the leader's price by at most this [USDC/share] …"""
     max_price_fraction: Decimal = Decimal("0.10")

@@ -691,6 +691,17 @@ def test_split_and_conversion_close_nothing(kind):
     assert decide_exit(build_conversion(kind), both_held()) == ()
 
 
+def test_conversion_is_followed_although_it_is_told_late():
+    """The Data API alone tells of it, later than any trade may be copied."""
+    conversion = build_conversion()
+    late = conversion.happened_at + timedelta(seconds=60)
+    for one in decide_exit(conversion, [replace(one, now=late) for one in both_held()]):
+        assert order_of(one).approved.order.side is Side.SELL
+    too_late = [replace(one, now=late + MICROSECOND) for one in both_held()]
+    for one in decide_exit(conversion, too_late):
+        assert skip_of(one).record.reason_code == ReasonCode.TOO_OLD
+
+
 def test_conversion_without_a_position_of_ours_needs_nothing():
     situation = build_situation(holding=build_holding("100", "0", pending_usdc="2"))
     assert decide_exit(build_conversion(), [situation, build_situation()]) == ()
@@ -702,7 +713,7 @@ def test_conversion_without_a_position_of_ours_needs_nothing():
         ({"book": None}, ReasonCode.BOOK_UNKNOWN),
         ({"book": build_book(bids=[])}, ReasonCode.BOOK_ONE_SIDED),
         ({"market": None}, ReasonCode.MARKET_UNKNOWN),
-        ({"now": NOW + timedelta(minutes=1)}, ReasonCode.TOO_OLD),
+        ({"now": NOW + timedelta(minutes=2)}, ReasonCode.TOO_OLD),
         ({"leader": build_leader(state=LeaderState.PAUSED)}, ReasonCode.LEADER_PAUSED),
     ],
 )
