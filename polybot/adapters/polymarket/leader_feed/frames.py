@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
-from polybot.adapters.polymarket.leader_feed.rows import NotTaken, read_row, wallet_of
-from polybot.adapters.polymarket.wire.strict import decode_text, quote
+from polybot.adapters.polymarket.leader_feed.rows import NotTaken, read_row_of, wallet_of
+from polybot.adapters.polymarket.wire.strict import decode_text, exact_number, quote
 from polybot.domain.leaders import FeedSource, LeaderAddress, LeaderEvent
 from polybot.errors import DataError
 
@@ -50,6 +50,8 @@ class _Envelope(msgspec.Struct):
 
 
 _PROBE: Final = msgspec.json.Decoder(list[_Envelope] | _Envelope)
+_QUICK: Final = msgspec.json.Decoder(dict[str, Any], float_hook=exact_number)
+_LARGEST_WHOLE: Final = 1 << 63
 
 
 class FrameReader:
@@ -122,6 +124,9 @@ class FrameReader:
         """Read a frame that names a followed wallet."""
         if len(frame) > LONGEST_FRAME:
             return (NotTaken(reason="frame-too-long", detail=f"{len(frame)} bytes"),)
+        envelope = _plain(frame)
+        if envelope is not None and _is_of_trades(envelope.get("topic"), envelope.get("type")):
+            return self._read_row(envelope["payload"], received_at)
         try:
             decoded = decode_text(frame.decode("utf-8"))
         except UnicodeDecodeError:
@@ -141,15 +146,16 @@ class FrameReader:
             return
         payload = envelope.get("payload")
         for row in payload if isinstance(payload, list) else [payload]:
-            try:
-                wallet = wallet_of(row)
-            except DataError as error:
-                yield NotTaken(reason=error.reason, detail=str(error))
-                continue
-            if wallet in self._wallets:
-                yield read_row(
-                    row, wallet=wallet, received_at=received_at, source=FeedSource.STREAM
-                )
+            yield from self._read_row(row, received_at)
+
+    def _read_row(self, row: object, received_at: datetime) -> tuple[Outcome, ...]:
+        try:
+            wallet = wallet_of(row)
+        except DataError as error:
+            return (NotTaken(reason=error.reason, detail=str(error)),)
+        if wallet not in self._wallets:
+            return _NOTHING
+        return (read_row_of(row, wallet=wallet, received_at=received_at, source=FeedSource.STREAM),)
 
 
 def _probed(frame: bytes) -> list[_Envelope] | NotTaken:
@@ -162,6 +168,35 @@ def _probed(frame: bytes) -> list[_Envelope] | NotTaken:
         begins = quote(frame[:24].decode("ascii", "replace"))
         return NotTaken(reason="frame-not-json", detail=f"begins {begins}")
     return found if isinstance(found, list) else [found]
+
+
+def _plain(frame: bytes) -> dict[str, Any] | None:
+    """Return the envelope of a frame as the venue writes them, ``None`` for any other.
+
+    The fast decoder keeps the last of two equal keys. In ASCII without escapes every quote opens
+    or closes a text, so where the decoded texts account for all quotes, no key was there twice.
+    """
+    if not frame.isascii() or b"\\" in frame:
+        return None
+    try:
+        envelope = _QUICK.decode(frame)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    payload = envelope.get("payload")
+    if type(payload) is not dict:
+        return None
+    texts = len(envelope) + len(payload)
+    for values in (envelope.values(), payload.values()):
+        for value in values:
+            kind = type(value)
+            if kind is str:
+                texts += 1
+            elif kind is int:
+                if not -_LARGEST_WHOLE <= value < _LARGEST_WHOLE:
+                    return None
+            elif kind is list or (kind is dict and value is not payload):
+                return None
+    return envelope if frame.count(b'"') == 2 * texts else None
 
 
 def _is_of_trades(topic: object, kind: object) -> bool:

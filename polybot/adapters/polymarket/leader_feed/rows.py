@@ -104,6 +104,8 @@ def wallet_of(row: object) -> LeaderAddress:
     both = [row[names.wallet] for names in (_STREAM_NAMES, _API_NAMES) if names.wallet in row]
     if not both:
         raise DataError("a row names no wallet", reason="wallet-missing")
+    if len(both) == 1:
+        return _address(both[0])
     wallets = {_address(one) for one in both}
     if len(wallets) != 1:
         raise DataError("a row names two wallets", reason="wallet-ambiguous")
@@ -124,7 +126,17 @@ def read_row(
     try:
         if wallet_of(row) != wallet:
             raise DataError("a row is another wallet's", reason="wallet-not-asked")
-        assert isinstance(row, dict)  # noqa: S101 - wallet_of has refused all else
+    except DataError as error:
+        return NotTaken(reason=error.reason, detail=str(error))
+    return read_row_of(row, wallet=wallet, received_at=received_at, source=source)
+
+
+def read_row_of(
+    row: object, *, wallet: LeaderAddress, received_at: datetime, source: FeedSource
+) -> LeaderEvent | NotTaken:
+    """Return what a row tells that ``wallet_of`` found to be a wallet's; as ``read_row``."""
+    assert isinstance(row, dict)  # noqa: S101 - wallet_of has refused all else
+    try:
         names = _API_NAMES if _API_NAMES.wallet in row else _STREAM_NAMES
         kind = row.get("type", "TRADE")
         if row.get("is_combo") is True or row.get("isCombo") is True:

@@ -63,7 +63,7 @@ def decode_text(text: str) -> object:
         return json.loads(
             text,
             object_pairs_hook=_unique,
-            parse_float=_exact,
+            parse_float=exact_number,
             parse_int=_whole,
             parse_constant=_refuse_constant,
         )
@@ -162,6 +162,23 @@ def epoch(value: object, name: str, *, reason: str, per_second: int = 1) -> date
     return datetime.fromtimestamp(count / per_second, UTC)
 
 
+def exact_number(text: str) -> Decimal:
+    """Return a JSON number exactly.
+
+    Raises:
+        ValueError: It is longer, or further from 1, than any number of the venue.
+    """
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError("number is too long")
+    try:
+        exact = Decimal(text)
+    except ArithmeticError as error:
+        raise ValueError("number is out of range") from error
+    if abs(exact.adjusted()) > _LARGEST_EXPONENT:
+        raise ValueError("number is out of range")
+    return exact
+
+
 def text_list(value: object, name: str, *, reason: str) -> list[str]:
     """Return a list of texts that Gamma wraps into a JSON text of its own."""
     if not isinstance(value, str):
@@ -194,18 +211,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise DataError("answer repeats a key in one object", reason="answer-duplicate-keys")
     return found
-
-
-def _exact(text: str) -> Decimal:
-    if len(text) > _LONGEST_NUMBER:
-        raise ValueError("number is too long")
-    try:
-        exact = Decimal(text)
-    except ArithmeticError as error:
-        raise ValueError("number is out of range") from error
-    if abs(exact.adjusted()) > _LARGEST_EXPONENT:
-        raise ValueError("number is out of range")
-    return exact
 
 
 def _whole(text: str) -> int:
