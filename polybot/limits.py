@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.markets import ConditionId, Outcome
@@ -79,7 +78,7 @@ def ledger_checks(order: Order, limits: RiskLimits, *, now: datetime) -> LimitCh
 
     def look_again(totals: AccountTotals, exposure: MarketExposure) -> Sequence[RiskCheck]:
         looks = _look_at_all(demand, limits, totals, exposure, now=now)
-        return [look.told() for look in looks if not look.passed]
+        return [_told(look) for look in looks if not look[1]]
 
     return look_again
 
@@ -94,18 +93,17 @@ def check_account(
 ) -> tuple[RiskCheck, ...]:
     """Return every limit's result; ``now`` tells which UTC day the counters must be of."""
     looks = _look_at_all(demand, limits, totals, exposure, now=now)
-    return tuple(look.told() for look in looks)
+    return tuple(_told(look) for look in looks)
 
 
-class _Look(NamedTuple):
-    """One limit, looked at, with the sentence that is put together only where it is read."""
+_Look = tuple[str, bool, Callable[[], str]]
+"""One limit, looked at: its name, whether it holds, and what puts the sentence together where
+somebody reads it. An order waits for nine of them; a class would take twice as long."""
 
-    name: str
-    passed: bool
-    detail: Callable[[], str]
 
-    def told(self) -> RiskCheck:
-        return RiskCheck(name=self.name, passed=self.passed, detail=self.detail())
+def _told(look: _Look) -> RiskCheck:
+    name, passed, detail = look
+    return RiskCheck(name=name, passed=passed, detail=detail())
 
 
 def _look_at_all(
@@ -120,7 +118,7 @@ def _look_at_all(
     return (
         _trading_state(demand, totals),
         _position(demand, exposure),
-        _Look(
+        (
             "unknown-order",
             not is_unknown,
             lambda: f"market has {'an' if is_unknown else 'no'} order whose fate is unknown",
@@ -139,17 +137,15 @@ def _trading_state(demand: Demand, totals: AccountTotals) -> _Look:
     state, is_sale = totals.trading_state, demand.side is Side.SELL
     is_allowed = state is TradingState.ACTIVE or (state is TradingState.REDUCING and is_sale)
     verb = "allows" if is_allowed else "forbids"
-    return _Look(
-        "trading-state", is_allowed, lambda: f"trading state {state} {verb} a {demand.side}"
-    )
+    return ("trading-state", is_allowed, lambda: f"trading state {state} {verb} a {demand.side}")
 
 
 def _position(demand: Demand, exposure: MarketExposure) -> _Look:
     if demand.side is Side.BUY or demand.outcome is None:
-        return _Look("position", True, lambda: "a BUY needs no position")
+        return ("position", True, lambda: "a BUY needs no position")
     held = exposure.held.get(demand.outcome, Decimal(0))
     free = held - exposure.selling.get(demand.outcome, Decimal(0))
-    return _Look(
+    return (
         "position",
         demand.size <= free,
         lambda: f"sells {text_of(demand.size)} of {text_of(free)} shares held and not promised",
@@ -161,12 +157,12 @@ def _cash_checks(demand: Demand, limits: RiskLimits, totals: AccountTotals) -> t
     remains = available - outlay
     is_sale = demand.side is Side.SELL
     return (
-        _Look(
+        (
             "cash",
             is_sale or outlay <= available,
             lambda: f"spends up to {text_of(outlay)} of {text_of(available)} USDC available",
         ),
-        _Look(
+        (
             "cash-threshold",
             is_sale or remains >= limits.min_cash_usdc,
             lambda: f"leaves {text_of(remains)} of at least {text_of(limits.min_cash_usdc)} USDC",
@@ -185,17 +181,17 @@ def _day_checks(
         def detail() -> str:
             return f"the day's counters are of {totals.day}, today is {today}"
 
-        return (_Look("trades-per-day", False, detail), _Look("daily-loss", False, detail))
+        return (("trades-per-day", False, detail), ("daily-loss", False, detail))
     count = totals.day_trade_count + 1
     # Whatever is in flight, and this order too, may lose all it can cost.
     could_lose = totals.day_loss_usdc + totals.reserved_usdc + demand.outlay_usdc
     return (
-        _Look(
+        (
             "trades-per-day",
             is_sale or count <= limits.max_trades_per_day,
             lambda: f"order {count} of at most {limits.max_trades_per_day} today",
         ),
-        _Look(
+        (
             "daily-loss",
             is_sale or could_lose <= limits.max_daily_loss_usdc,
             lambda: (
@@ -208,7 +204,7 @@ def _day_checks(
 
 def _at_most(name: str, demand: Demand, at_risk: Decimal, limit: Decimal) -> _Look:
     total = at_risk + demand.outlay_usdc
-    return _Look(
+    return (
         name,
         demand.side is Side.SELL or total <= limit,
         lambda: (

@@ -32,6 +32,7 @@ _MARKET_STEP: Final = {
 TICK_SIZES: Final = tuple(_MARKET_STEP)
 # Prices as counts of the finest tick, 10⁻⁴: every tick above is a multiple of it.
 _PRICE_SCALE: Final = 10_000
+_DECIMAL_SCALE: Final = Decimal(_PRICE_SCALE)
 # Half the range of a signed 64-bit integer: far above any real order.
 _LARGEST: Final = 1 << 62
 
@@ -84,8 +85,8 @@ def amounts_of(order: Order) -> OrderAmounts:
 
 
 def _scaled_price(order: Order) -> int:
-    price = int(order.limit_price * _PRICE_SCALE)
-    tick = int(order.market.tick_size * _PRICE_SCALE)
+    price = int(order.limit_price * _DECIMAL_SCALE)
+    tick = int(order.market.tick_size * _DECIMAL_SCALE)
     if not tick <= price <= _PRICE_SCALE - tick:
         raise DataError(
             f"limit price must be at least a tick inside (0, 1), was {order.limit_price}",

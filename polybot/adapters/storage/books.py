@@ -47,7 +47,8 @@ _OPEN_DAY: Final = Statement(insert(DAYS).values(parameters(("day", *COUNTERS)))
 _SAVE_DAY: Final = Statement(
     update(DAYS).where(DAYS.c.day == parameter("of_day")).values(parameters(COUNTERS))
 )
-_COUNT_EARLIER: Final = Statement(
+_HOLD: Final = Statement(update(ACCOUNT).values(reserved=ACCOUNT.c.reserved + parameter("outlay")))
+_COUNT: Final = Statement(
     update(DAYS)
     .where(DAYS.c.day == parameter("of_day"))
     .values(trade_count=DAYS.c.trade_count + parameter("change"))
@@ -157,6 +158,17 @@ class Books:
         self.day = book_day_change(self.day, movement.change)
         self._insert(movement)
 
+    def place_order(self, outlay: int) -> None:
+        """Hold back what an order may cost [micro-USDC] and count it today, as the last change."""
+        if self.account is self._stored_account and self.day is self._stored_day:
+            # Equity stays, and so does its high: of the totals, one number changes.
+            self.transaction.change(_HOLD, {"outlay": outlay})
+            self.transaction.change(_COUNT, {"of_day": self.day_number, "change": 1})
+            return
+        self.reserve(outlay)
+        self.count_trade(self.day_number, 1)
+        self.save()
+
     def reserve(self, change: int) -> None:
         """Hold back more, or release [micro-USDC]."""
         self.account = replace(self.account, reserved=self.account.reserved + change)
@@ -166,7 +178,7 @@ class Books:
         if day == self.day_number:
             self.day = replace(self.day, trade_count=self.day.trade_count + change)
         else:
-            self.transaction.change(_COUNT_EARLIER, {"of_day": day, "change": change})
+            self.transaction.change(_COUNT, {"of_day": day, "change": change})
 
     def store_position(self, token_id: str, books: TokenBooks, bid: int | None) -> None:
         """Store a position and carry the change of its value to the totals."""

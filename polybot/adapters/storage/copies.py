@@ -108,7 +108,8 @@ class CopyStore(Store):
                     leader["day"], leader["day_spent"] = books.day_number, 0
                 copy = _Copy(record, prepared, decision, leader, standing)
                 answer = copy.record(books, checks, caps)
-            books.save()
+            if answer is not _RECORDED:
+                books.save()
         return answer
 
     def record_leader_trades(
@@ -211,8 +212,7 @@ class _Copy:
                 "day_spent": leader["day_spent"] + outlay,
             },
         )
-        books.reserve(outlay)
-        books.count_trade(books.day_number, 1)
+        books.place_order(outlay)
 
     def _refuse(self, transaction: Transaction, failed: tuple[RiskCheck, ...]) -> None:
         reason = "; ".join(check.detail for check in failed)

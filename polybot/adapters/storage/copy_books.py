@@ -6,6 +6,7 @@ order; only a redemption sets it to nothing. Our side of it follows the orders t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import RowMapping, case, insert, select, update
@@ -124,7 +125,7 @@ def new_holding(leader_id: int, token: TokenOfMarket) -> dict[str, Any]:
         "pending_since": None,
         "seed": 0,
         "seeded_after": 0,
-        "ends_at": _end_of(token.slug, token.seen_at),
+        "ends_at": _end_of(token.slug) or token.seen_at + _LONGEST,
         "live": 1,
     }
 
@@ -231,8 +232,9 @@ def tokens_of_market(transaction: Transaction, condition_id: str) -> tuple[str, 
     return tuple(filter(None, found[0])) if found else ()
 
 
-def _end_of(slug: str, seen_at: int) -> int:
+@lru_cache(maxsize=256)
+def _end_of(slug: str) -> int | None:
     try:
         return micros_at(MarketWindow.parse_slug(slug).end)
     except ValueError:
-        return seen_at + _LONGEST
+        return None

@@ -9,6 +9,7 @@ all others, leave its pool for good, and serve one transaction at a time each.
 import contextlib
 import os
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, cast
 
@@ -32,12 +33,11 @@ _CHECKPOINT_EVERY: Final = 16
 class LeanTransaction:
     """One transaction of a connection; see ``Transaction``."""
 
-    __slots__ = ("_driver", "_execute")
+    __slots__ = ("_execute",)
 
-    def __init__(self, driver: Any) -> None:
-        """Run on a driver's connection that is in a transaction."""
-        self._driver = driver
-        self._execute = driver.cursor().execute
+    def __init__(self, execute: Callable[..., Any]) -> None:
+        """Run by a cursor's method, on a connection that is in a transaction."""
+        self._execute = execute
 
     def rows(self, statement: Statement, values: Values = NO_VALUES) -> list[Row]:
         """Return every row of a SELECT, or of a change with RETURNING."""
@@ -51,7 +51,8 @@ class LeanTransaction:
 
     def commit(self) -> None:
         """Make everything durable."""
-        self._driver.commit()
+        # Not by the driver's own method, which has SQLite parse the word each time.
+        self._execute("COMMIT")
 
 
 class LeanConnections:
@@ -108,14 +109,15 @@ class LeanConnections:
             opened.close()
 
     def _idle_one(self) -> "_Opened | None":
-        with contextlib.suppress(IndexError):
-            while True:
+        while True:
+            try:
                 opened = self._idle.pop()
-                if opened.process == os.getpid():
-                    return opened
-                # SQLite forbids to use or close in a child process what its parent has opened.
-                self._inherited.append(opened)
-        return None
+            except IndexError:
+                return None
+            if opened.process == os.getpid():
+                return opened
+            # SQLite forbids to use or close in a child process what its parent has opened.
+            self._inherited.append(opened)
 
 
 class LeanScope:
@@ -138,8 +140,8 @@ class LeanScope:
     def __enter__(self) -> LeanTransaction:
         try:
             self._opened = opened = self._connections.take()
-            opened.driver.execute(self._begin)
-            self._transaction = LeanTransaction(opened.driver)
+            opened.execute(self._begin)
+            self._transaction = LeanTransaction(opened.execute)
         except BaseException as error:
             self._abandon(error)
             raise
@@ -186,7 +188,7 @@ class _CheckpointingScope(LeanScope):
 class _Opened:
     """A connection that has left the pool."""
 
-    __slots__ = ("_proxy", "driver", "process")
+    __slots__ = ("_proxy", "driver", "execute", "process")
 
     def __init__(self, proxy: PoolProxiedConnection) -> None:
         proxy.detach()
@@ -194,6 +196,7 @@ class _Opened:
         self._proxy = proxy
         self.driver = cast("Any", proxy.dbapi_connection)
         self.driver.execute("PRAGMA wal_autocheckpoint=0")
+        self.execute = self.driver.cursor().execute
         self.process = os.getpid()
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ NOT_FILLED: Final = is_one_of(
 )
 """Whether an order ended without a fill; in the words of the index over such orders."""
 
+_SENDING: Final = OrderStatus.SENDING.value
 _WITH_MARKET: Final = select(
     ORDERS, MARKETS.c.slug, MARKETS.c.fee_rate, MARKETS.c.fee_exponent
 ).join(MARKETS, MARKETS.c.condition_id == ORDERS.c.condition_id)
@@ -114,7 +115,7 @@ def _intent_columns(prepared: PreparedOrder, decision: Decision) -> dict[str, An
         "filled_size": 0,
         "filled_cost": 0,
         "fee": 0,
-        "status": OrderStatus.SENDING.value,
+        "status": _SENDING,
         "reason": "",
         "created_at": created_at,
         "updated_at": created_at,

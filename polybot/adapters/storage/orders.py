@@ -189,9 +189,9 @@ def _record_intent(
         remember_market(transaction, market, None if known_market is None else tuple(facts))
         outlay = insert_intent(transaction, prepared, decision, day=books.day_number)
         place_decision(transaction, decision, prepared.order_id)
-        books.reserve(outlay)
-        books.count_trade(books.day_number, 1)
-    books.save()
+        books.place_order(outlay)
+    else:
+        books.save()
     return failed
 
 

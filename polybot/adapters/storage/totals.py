@@ -1,6 +1,7 @@
 """The running totals as the rest of the program sees them, read inside a transaction."""
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, cast
 
 from sqlalchemy import and_, exists, select
 
@@ -23,7 +24,7 @@ from polybot.adapters.storage.tables import (
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.markets import ConditionId, Outcome
 from polybot.domain.modes import TradingState
-from polybot.domain.money import ZERO_SHARES, Shares
+from polybot.domain.money import MICRO, ZERO_SHARES, Shares, Usdc
 from polybot.domain.orders import OrderStatus, Side
 
 TOTALS: Final = (
@@ -31,6 +32,8 @@ TOTALS: Final = (
     "high_water",
 )  # fmt: skip
 _STATES: Final = {state.value: state for state in TradingState}
+# As ``usdc_of``, without a frame of Python's: an order waits for eleven of them.
+_AMOUNT: Final = cast("Callable[[int], Usdc]", MICRO.__mul__)
 _NOTHING: Final = dict.fromkeys(Outcome, ZERO_SHARES)
 COUNTERS: Final = ("opening_equity", "trade_count", "realised", "fees")
 
@@ -122,20 +125,21 @@ def account_totals(
 ) -> AccountTotals:
     """Return the totals as the rest of the program sees them."""
     unknown = transaction.rows(_UNKNOWN_MARKETS) if has.unknown else ()
+    amount = _AMOUNT
     return AccountTotals(
-        cash_usdc=usdc_of(account.cash),
-        reserved_usdc=usdc_of(account.reserved),
-        position_cost_usdc=usdc_of(account.position_cost),
-        position_value_usdc=usdc_of(account.position_value),
-        realised_pnl_usdc=usdc_of(account.realised),
-        fees_usdc=usdc_of(account.fees),
-        deposits_usdc=usdc_of(account.deposits),
-        high_water_usdc=usdc_of(account.high_water),
+        cash_usdc=amount(account.cash),
+        reserved_usdc=amount(account.reserved),
+        position_cost_usdc=amount(account.position_cost),
+        position_value_usdc=amount(account.position_value),
+        realised_pnl_usdc=amount(account.realised),
+        fees_usdc=amount(account.fees),
+        deposits_usdc=amount(account.deposits),
+        high_water_usdc=amount(account.high_water),
         day=day.day,
-        day_opening_equity_usdc=usdc_of(day.opening_equity),
+        day_opening_equity_usdc=amount(day.opening_equity),
         day_trade_count=day.trade_count,
-        day_realised_pnl_usdc=usdc_of(day.realised),
-        day_fees_usdc=usdc_of(day.fees),
+        day_realised_pnl_usdc=amount(day.realised),
+        day_fees_usdc=amount(day.fees),
         trading_state=state,
         unknown_condition_ids=frozenset(ConditionId(found) for (found,) in unknown),
     )
