@@ -87,7 +87,9 @@ def _read(
 def _cells(record: CopyRecord, names: dict[LeaderAddress, str]) -> tuple[str, ...]:
     trade = record.trade
     lag_s = (trade.received_at - trade.traded_at).total_seconds()
-    verdict = f"{record.verdict} {record.reason_code}".strip()
+    verdict = str(record.verdict)
+    if record.reason_code and record.reason_code != verdict:
+        verdict = f"{verdict} {record.reason_code}"
     return (
         f"{trade.traded_at:%m-%d %H:%M:%S}",
         names.get(trade.leader, trade.leader),

@@ -10,6 +10,7 @@ from polybot.cli.copy_status import NOTHING_YET
 from polybot.cli.session import Session, console, print_json, say, text_table
 from polybot.cli.trades import parse_since
 from polybot.domain.leaders import CopyRecord, Leader, LeaderAddress, LeaderHolding, Sizing
+from polybot.domain.markets import MarketWindow
 from polybot.reports.markdown import number
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _drift(leader: Leader, holdings: Iterable[LeaderHolding]) -> list[dict[str, 
     has_share = leader.policy.sizing in (Sizing.PROPORTIONAL, Sizing.POSITION_TARGET)
     rows = []
     for one in holdings:
-        if not (one.leader_size or one.our_size):
+        if not (one.our_size or (one.leader_size and _is_copied(one.slug))):
             continue
         wanted = one.leader_size * leader.policy.scale if has_share else None
         rows.append(
@@ -129,6 +130,15 @@ def _drift(leader: Leader, holdings: Iterable[LeaderHolding]) -> list[dict[str, 
             }
         )
     return rows
+
+
+def _is_copied(slug: str) -> bool:
+    """Whether a market is of the family that is copied at all."""
+    try:
+        MarketWindow.parse_slug(slug)
+    except ValueError:
+        return False
+    return True
 
 
 def _summary(seconds: list[float]) -> dict[str, float | int]:
@@ -168,7 +178,8 @@ def _print(mode: str, document: dict[str, Any]) -> None:
     headings = ("Stage", "Count", *_PARTS)
     console().print(text_table("Latency [s]", headings, rows))
     for source, one in document["feed_lag_by_source_s"].items():
-        say(f"heard by {source}: {one['count']}, p50 {one['p50']:.1f} s, p95 {one['p95']:.1f} s")
+        parts = ", ".join(f"{part} {one[part]:.1f} s" for part in ("p50", "p95", "p99"))
+        say(f"heard by {source}: {one['count']}, {parts}")
     _print_drift(document["drift"])
 
 

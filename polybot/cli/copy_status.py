@@ -102,7 +102,7 @@ def _print(mode: str, document: dict[str, Any]) -> None:
     elif loop["holder"]:
         say(f"no loop runs; the last was {loop['holder']}")
     else:
-        say("no loop has ever run: `make up` starts it")
+        say("no loop runs now: `make up` starts one")
     if not document["leaders"]:
         say(NOTHING_YET.format(mode=mode))
         return

@@ -197,6 +197,11 @@ def _trade_document(one: LeaderTrade) -> dict[str, Any]:
     }
 
 
+def _rate(per_day: Decimal) -> str:
+    """Return a rate as people say it: tenths only of a few."""
+    return f"{per_day:,.0f}" if per_day >= 10 else f"{per_day:.1f}"
+
+
 def _print_head(found: _Found) -> None:
     wallet, leader, habits, positions = found.wallet, found.leader, found.habits, found.positions
     if leader is None:
@@ -209,7 +214,7 @@ def _print_head(found: _Found) -> None:
     if not habits.trades or habits.first_at is None or habits.last_at is None:
         say("the venue shows no trade of it")
     else:
-        rate = "" if habits.trades_per_day is None else f", {habits.trades_per_day} a day"
+        rate = "" if habits.trades_per_day is None else f", {_rate(habits.trades_per_day)} a day"
         say(
             f"{habits.trades} newest trades from {instant(habits.first_at)} to "
             f"{instant(habits.last_at)} UTC{rate}; {habits.buys} BUY, "

@@ -13,7 +13,7 @@ from polybot.copy_trading.status import (
     Trouble,
 )
 from polybot.domain.books import BookFeedHealth
-from polybot.domain.leaders import DesiredState, SourceHealth
+from polybot.domain.leaders import DesiredState, LeaderState, SourceHealth
 from polybot.domain.modes import Mode
 from polybot.reports.markdown import escape_markdown, instant, number, signed, table
 
@@ -109,7 +109,7 @@ def _leaders(leaders: tuple[LeaderStatus, ...]) -> str:
         [
             escape_markdown(leader.name),
             f"{leader.address[:_ADDRESS_SHOWN]}…",
-            " ".join((leader.state.value, escape_markdown(leader.state_reason))).strip(),
+            _state(leader),
             str(leader.counts.seen),
             str(leader.counts.copied),
             str(leader.counts.skipped_count + leader.counts.refused_count),
@@ -120,6 +120,13 @@ def _leaders(leaders: tuple[LeaderStatus, ...]) -> str:
     headings = ["Name", "Wallet", "State", "Seen", "Copied", "Not copied", "Last trade (UTC)"]
     more = len(leaders) - _MOST_ROWS
     return table(headings, rows) + (f"\n\nand {more} more" if more > 0 else "")
+
+
+def _state(leader: LeaderStatus) -> str:
+    """Return the state; why he is stopped is worth a word, that he was added is not."""
+    if leader.state is LeaderState.ACTIVE or not leader.state_reason:
+        return leader.state.value
+    return f"{leader.state.value}: {escape_markdown(leader.state_reason)}"
 
 
 def _latencies(status: CopyStatus) -> str:

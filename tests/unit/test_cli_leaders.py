@@ -14,7 +14,7 @@ from polybot.adapters.health_file import write_health
 from polybot.adapters.polymarket.keccak import parse_address
 from polybot.adapters.polymarket.wallets import wallets_of
 from polybot.cli.leaders_policy import changed_policy
-from polybot.cli.leaders_show import habits_of, series_of
+from polybot.cli.leaders_show import _rate, habits_of, series_of
 from polybot.copy_trading.policy_rules import problems_of
 from polybot.domain.health import HealthRecord
 from polybot.domain.leaders import (
@@ -399,6 +399,12 @@ def test_habits_are_counted_from_the_trades() -> None:
     assert habits.trades_per_day == Decimal("6.0")
     assert habits.markets == (("btc-15m", 2), ("other", 1))
     assert habits_of(trades[:1]).trades_per_day is None
+    assert [_rate(Decimal(each)) for each in ("0.04", "9.9", "10", "36766.0")] == [
+        "0.0",
+        "9.9",
+        "10",
+        "36,766",
+    ]
     assert habits_of([]).trades == 0
     assert series_of("<script>") == "other"
 

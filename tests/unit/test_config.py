@@ -418,7 +418,8 @@ def test_the_example_dot_env_loads_when_uncommented(folder: Path) -> None:
         "mailtos",
         "discord",
     ]
-    for name in ("POLYBOT_DATABASE_URL", "POLYBOT_ALERTS__URLS"):
+    assert settings.copying.node_url is not None
+    for name in ("POLYBOT_DATABASE_URL", "POLYBOT_ALERTS__URLS", "POLYBOT_COPYING__NODE_URL"):
         assert name in text
 
 
