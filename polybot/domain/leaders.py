@@ -59,19 +59,18 @@ class LeaderTrade:
     """The block's second: the leader's fill."""
     received_at: datetime
     source: FeedSource
+    key: LeaderTradeKey = field(init=False, repr=False, compare=False)
+    """The identity: every sighting of the trade, from any source, gives the same text."""
 
     def __post_init__(self) -> None:
-        """Refuse trades of nothing."""
+        """Refuse trades of nothing, and put the identity together, once."""
         if not 0 < self.price < 1 or self.size <= 0 or self.occurrence < 0:
             raise ValueError(f"impossible leader trade: {self.size} at {self.price}")
-
-    @property
-    def key(self) -> LeaderTradeKey:
-        """The identity: every sighting of the trade, from any source, gives the same text."""
-        return LeaderTradeKey(
+        key = (
             f"{self.leader}:{self.transaction_hash}:{self.token_id}:{self.side}:"
             f"{self.price.normalize():f}:{self.size.normalize():f}:{self.occurrence}"
         )
+        object.__setattr__(self, "key", key)
 
     @property
     def stake_usdc(self) -> Decimal:

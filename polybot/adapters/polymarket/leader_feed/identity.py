@@ -106,6 +106,8 @@ class LeaderMerge:
             log_index: Where in the block the chain has it; makes a repeat a true one.
         """
         group = self._group(_group_of(trade), trade.received_at)
+        if not group.told and not group.held:
+            return (self._tell(group, trade, by, log_index),)
         found = group.match(trade, log_index=log_index)
         if found is not None:
             self._again(group, found, trade, log_index)
@@ -222,7 +224,8 @@ class LeaderMerge:
     def _tell(
         self, group: FillGroup, trade: LeaderTrade, by: str, log_index: int | None
     ) -> LeaderTrade:
-        numbered = replace(trade, occurrence=group.count_like(trade))
+        count = group.count_like(trade)
+        numbered = trade if trade.occurrence == count else replace(trade, occurrence=count)
         fill = ToldFill(
             key=numbered.key,
             price=trade.price,
