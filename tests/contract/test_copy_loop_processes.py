@@ -78,7 +78,8 @@ async def child(path: Path, holder: str, *how: str, trades: int = TRADES) -> Asy
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     found = World(path=tmp_path / "paper.db", limits=WIDE)
-    caps: dict[str, Any] = dict.fromkeys(("max_market_usdc", "max_leader_usdc", "max_day_usdc"), 500)
+    names = ("max_market_usdc", "max_leader_usdc", "max_day_usdc")
+    caps: dict[str, Any] = dict.fromkeys(names, 500)
     found.follow(max_repeats=1000, **caps)
     return found
 

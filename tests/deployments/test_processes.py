@@ -16,8 +16,8 @@ import pytest
 from deployments import child
 from deployments.environment import isolated_environment, stack_environment
 from deployments.loopback import free_port, require_free
-from deployments.processes import Service
 from deployments.plan import StackPlan
+from deployments.processes import Service
 from deployments.stack import LocalStack
 from polybot.errors import ConfigurationError
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -11,6 +12,9 @@ import httpx
 import pytest
 
 from deployments.player import SandboxStepClock
+from polybot.adapters.storage.ledger import SqlLedger
+from polybot.copy_trading.parts import LEASE_NAME
+from polybot.copy_trading.wanted import start_copying, stop_copying
 from polybot.domain.candles import CandleSeries
 from polybot.domain.decisions import Verdict
 from polybot.domain.markets import MarketSeries, MarketWindow
@@ -21,10 +25,26 @@ from polybot.sandbox.venue import SandboxVenue
 from polybot.signals import decide_signal
 from tests.e2e.conftest import Stack, until, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400), pytest.mark.usefixtures("quiet_copying")]
 
 SERIES = MarketSeries.parse("btc-15m")
 START_DELAY = timedelta(seconds=3)
+
+
+@pytest.fixture
+def quiet_copying(stack: Stack) -> Iterator[None]:
+    """Let no copy loop ask the venue: the faults here count requests."""
+    with stack.ledger() as ledger:
+        stop_copying(ledger, by="test", reason="faults are counted", at=datetime.now(UTC))
+        wait_for(lambda: _is_free(ledger), "the copy loop gave its lease back")
+    yield
+    with stack.ledger() as ledger:
+        start_copying(ledger, by="test", reason="done", at=datetime.now(UTC))
+
+
+def _is_free(ledger: SqlLedger) -> bool:
+    lease = ledger.lease(LEASE_NAME)
+    return lease is None or lease.expires_at <= datetime.now(UTC)
 
 
 async def next_window(stack: Stack) -> MarketWindow:

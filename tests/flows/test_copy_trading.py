@@ -294,11 +294,12 @@ async def test_hand_over_submits_the_next_run_with_the_same_word(
         first = await client.create_flow_run_from_deployment(
             deployment_id, parameters={"start": "schedule", "live": True}
         )
+        known = {run.id for run in await client.read_flow_runs()}
         await run_flow(copy_trading, flow_run=first)  # type: ignore[misc]
         assert (await client.read_flow_run(first.id)).state.name == "HandedOver"
         runs = await client.read_flow_runs()
     (successor,) = [
-        run for run in runs if run.deployment_id == deployment_id and run.id != first.id
+        run for run in runs if run.deployment_id == deployment_id and run.id not in known
     ]
     assert successor.parameters == {"start": "hand-over", "live": True}
     assert successor.state.name == "Scheduled"
@@ -343,17 +344,11 @@ async def test_control_flow_pauses_and_resumes(script: Script) -> None:
     async with get_client() as client:
         flow_id = await client.create_flow(copy_trading)
         deployment_id = await client.create_deployment(flow_id, name="leaders")
+        known = {run.id for run in await client.read_flow_runs()}
         await control("resume-copying", "back", by="owner")
         runs = await client.read_flow_runs()
     assert is_wanted(script.ledger)
-    (started,) = [
-        run
-        for run in runs
-        if run.deployment_id == deployment_id
-        and run.state.is_scheduled()
-        # Other tests' deployments have the same name, and leave theirs.
-        and run.parameters == {"start": "schedule"}
-    ]
+    (started,) = [run for run in runs if run.deployment_id == deployment_id and run.id not in known]
     assert not started.auto_scheduled
 
 
