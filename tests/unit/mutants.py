@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from polybot import accounting, execution, limits, risk
+from polybot import accounting, execution, limits, market_orders, risk
 from polybot.adapters import paper
 from polybot.domain import matching
 
@@ -10,17 +10,25 @@ Mutant = tuple[ModuleType, str, str]
 
 MUTANTS: list[Mutant] = [
     # Sizing
-    (risk, "// BUDGET_STEP * BUDGET_STEP", "* 1"),
+    (market_orders, "// BUDGET_STEP * BUDGET_STEP", "* 1"),
     (risk, "book.midpoint + limits.max_slippage", "book.midpoint - limits.max_slippage"),
-    (risk, "max(market.tick_size, book.tick_size)", "market.tick_size"),
-    (risk, "max(market.tick_size, book.tick_size)", "min(market.tick_size, book.tick_size)"),
-    (risk, "1 - tick), tick)", "Decimal(1)), tick)"),
-    (risk, "and limit % market.tick_size == 0", "and limit % book.tick_size == 0"),
-    (risk, "side=Side.BUY,\n        time_in_force", "side=Side.SELL,\n        time_in_force"),
-    (risk, "TimeInForce.FAK", "TimeInForce.FOK"),
-    (risk, "limit_price, SIZE_STEP)", "limit_price)"),
-    (risk, "usdc_up(cost - size * book.midpoint)", "usdc_up(size * book.midpoint - cost)"),
-    (risk, "((cost + fee) / size)", "(cost / size)"),
+    (market_orders, "max(market.tick_size, book.tick_size)", "market.tick_size"),
+    (market_orders, "max(market.tick_size, book.tick_size)", "book.tick_size"),
+    (market_orders, "min(wanted, 1 - tick)", "min(wanted, Decimal(1))"),
+    (market_orders, "and limit % market.tick_size == 0", ""),
+    (
+        market_orders,
+        "side=Side.BUY,\n        time_in_force",
+        "side=Side.SELL,\n        time_in_force",
+    ),
+    (
+        market_orders,
+        "FAK,\n        limit_price=limit_price,\n        size=bought",
+        "FOK,\n        limit_price=limit_price,\n        size=bought",
+    ),
+    (market_orders, "limit_price, SIZE_STEP)", "limit_price)"),
+    (market_orders, "usdc_up(paid - size * midpoint)", "usdc_up(size * midpoint - paid)"),
+    (market_orders, "((cost + fee) / size)", "(cost / size)"),
     # Limits of the market and the order
     (risk, "left_s >= limits.min_time_left_s", "left_s > limits.min_time_left_s"),
     (risk, "(market.window.end - now)", "(market.window.start - now)"),
@@ -28,7 +36,7 @@ MUTANTS: list[Mutant] = [
     (risk, "slippage <= limits.max_slippage", "slippage < limits.max_slippage"),
     (risk, "slippage <= limits.max_slippage", "slippage / 2 <= limits.max_slippage"),
     (risk, "order.size >= least", "order.size > least"),
-    (risk, "max(MIN_SIZE, market.min_order_size, book.min_order_size)", "MIN_SIZE"),
+    (market_orders, "max(MIN_SIZE, market.min_order_size, book.min_order_size)", "MIN_SIZE"),
     (risk, "budget <= limits.max_stake_usdc", "budget < limits.max_stake_usdc"),
     (risk, "budget >= MIN_NOTIONAL_USDC", "budget > MIN_NOTIONAL_USDC"),
     (risk, "is_accepting_orders and not market.is_closed", "is_accepting_orders"),
@@ -222,7 +230,7 @@ MUTANTS: list[Mutant] = [
     (accounting, "return max(size, 0) * (bid or 0) // UNIT", "return size * (bid or 0) // UNIT"),
     (accounting, "return max(reserved - fill.spent, 0)", "return reserved - fill.spent"),
     (accounting, "account.deposits + amount", "account.deposits"),
-    (accounting, "max(account.high_water, account.equity)", "account.equity"),
+    (accounting, "account.equity <= account.high_water", "False"),
     (accounting, "today <= current.day", "today < current.day"),
     (accounting, "day.opening_equity + amount", "day.opening_equity"),
 ]

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase, settings
 
-from polybot import accounting, execution, limits, risk
+from polybot import accounting, execution, limits, market_orders, risk
 from polybot.adapters import paper
 from polybot.domain import matching
 from tests.unit import test_accounting, test_execution, test_matching, test_paper, test_risk
@@ -31,6 +31,7 @@ JUDGES: dict[ModuleType, ModuleType] = {
     matching: test_matching,
     limits: test_risk,
     accounting: test_accounting,
+    market_orders: test_risk,
     risk: test_risk,
     execution: test_execution,
     paper: test_paper,
