@@ -56,6 +56,9 @@ class Database:
             # The driver must not begin transactions by itself: it would begin deferred ones.
             connection.isolation_level = None
             for pragma in (
+                # For a new file alone: a commit writes whole pages, and an order changes little in
+                # each; smaller ones made a commit a tenth faster, those of 1024 no more.
+                "page_size=2048",
                 f"busy_timeout={timeout_ms}",
                 "synchronous=FULL",
                 "foreign_keys=ON",
