@@ -23,20 +23,22 @@ FEE_MARGIN: Final = Decimal("0.01")
 def caps_of(policy: CopyPolicy, order: Order) -> CapChecks:
     """Return the leader's caps on an order, for the transaction that records its copy.
 
-    A SELL spends nothing: no cap stops one.
+    A SELL spends nothing: no cap stops one. The answer is the failed checks alone: the order
+    waits for it, and sentences take time.
     """
-    condition_id, outlay, side = order.market.condition_id, order.max_outlay_usdc, order.side
 
     def look_again(spending: LeaderSpending) -> Sequence[RiskCheck]:
-        if side is Side.SELL:
-            return (RiskCheck(name="cap-trade", passed=True, detail="a SELL spends nothing"),)
-        market = spending.market_usdc.get(condition_id, ZERO)
-        return (
-            _at_most("cap-trade", ZERO, order.budget_usdc, policy.max_trade_usdc),
-            _at_most("cap-market", market, outlay, policy.max_market_usdc),
-            _at_most("cap-leader", spending.open_usdc, outlay, policy.max_leader_usdc),
-            _at_most("cap-day", spending.day_usdc, outlay, policy.max_day_usdc),
+        if order.side is Side.SELL:
+            return ()
+        outlay = order.max_outlay_usdc
+        market = spending.market_usdc.get(order.market.condition_id, ZERO)
+        looks = (
+            ("cap-trade", ZERO, order.budget_usdc, policy.max_trade_usdc),
+            ("cap-market", market, outlay, policy.max_market_usdc),
+            ("cap-leader", spending.open_usdc, outlay, policy.max_leader_usdc),
+            ("cap-day", spending.day_usdc, outlay, policy.max_day_usdc),
         )
+        return [_passed_by(*look) for look in looks if look[1] + look[2] > look[3]]
 
     return look_again
 
@@ -82,9 +84,9 @@ def _without_fee(outlay: Decimal, market: Market) -> Decimal:
     return ((outlay - FEE_MARGIN) / (1 + rate)).quantize(MICRO, ROUND_FLOOR)
 
 
-def _at_most(name: str, spent: Decimal, outlay: Decimal, cap: Decimal) -> RiskCheck:
+def _passed_by(name: str, spent: Decimal, outlay: Decimal, cap: Decimal) -> RiskCheck:
     return RiskCheck(
         name=name,
-        passed=spent + outlay <= cap,
+        passed=False,
         detail=f"{name}: {text_of(spent)} + {text_of(outlay)} of at most {text_of(cap)} USDC",
     )

@@ -100,6 +100,8 @@ _MOVING: Final = Statement(
 _LAST_BOOKED: Final = Statement(
     select(FILLS).where(FILLS.c.was_booked).order_by(FILLS.c.id.desc()).limit(parameter("count"))
 )
+# Looked at before every live order.
+_RECONCILIATION: Final = Statement(select(RECONCILIATION))
 _PROVED: Final = Statement(select(RECONCILIATION.c.agreed_fill_count))
 _ARRIVING: Final = Statement(
     select(func.coalesce(func.sum(SETTLEMENTS.c.payout), 0).label("total"))
@@ -176,9 +178,9 @@ class ReconciliationStore(Store):
 
     def reconciliation(self) -> ReconciliationRecord:
         """Return what is kept of the reconciliations so far."""
-        with self._database.reading() as connection:
-            row = connection.execute(select(RECONCILIATION)).mappings().one_or_none()
-        if row is None:
+        with self._database.reading_lean() as transaction:
+            rows = _RECONCILIATION.named_rows(transaction)
+        if not rows:
             return ReconciliationRecord(
                 reconciled_at=None,
                 attempted_at=None,
@@ -186,6 +188,7 @@ class ReconciliationStore(Store):
                 trades_since=None,
                 agreed_fill_count=0,
             )
+        (row,) = rows
         return ReconciliationRecord(
             reconciled_at=_maybe_instant(row["reconciled_at"]),
             attempted_at=instant_at(row["attempted_at"]),
