@@ -395,8 +395,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the large ledger")
     options = parser.parse_args()
     loop = asyncio.new_event_loop()
-    # Beside the sources: a temporary folder in memory would synchronise nothing.
-    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as name:
+    # On a disk that lasts: a temporary folder in memory would synchronise nothing.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         desks = [CopyDesk(Path(name), which) for which in ("path", "small", "large")]
         for desk in desks:
             loop.run_until_complete(desk.open())

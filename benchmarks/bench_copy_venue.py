@@ -255,8 +255,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trades", type=int, default=40, help="of the leader")
     options = parser.parse_args()
-    # Beside the sources: a temporary folder in memory would synchronise nothing.
-    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as name, sandbox() as url:
+    # On a disk that lasts: a temporary folder in memory would synchronise nothing.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name, sandbox() as url:
         asyncio.run(measure(url, Path(name), options.trades))
 
 
