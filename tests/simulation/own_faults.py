@@ -186,12 +186,9 @@ OWN_FAULTS: Final = (
         name="limits are not looked at again where the intent is recorded",
         patches=(
             edit(
-                orders.OrderStore,
-                "record_intent",
-                (
-                    "tuple(check for check in checks(totals, exposure) if not check.passed)",
-                    "()",
-                ),
+                orders,
+                "_failed",
+                ("[check for check in checks(totals, exposure) if not check.passed]", "()"),
             ),
         ),
         is_race=True,
@@ -200,9 +197,9 @@ OWN_FAULTS: Final = (
         name="a halt does not stop orders",
         patches=(
             edit(
-                orders.OrderStore,
-                "record_intent",
-                ("books.trading_state is TradingState.HALTED", "False"),
+                orders,
+                "_failed",
+                ("state is TradingState.HALTED", "False"),
             ),
             edit(limits, "_trading_state", ("state is TradingState.ACTIVE or", "True or")),
         ),
