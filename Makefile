@@ -26,14 +26,17 @@ demo: setup  ## Play 8 windows on the sandbox venue through Prefect, and show wh
 up: setup  ## Trade on paper on the live venue, on schedule, until Ctrl-C
 	@$(BIN)/polybot up $(ARGS)
 
-test: setup  ## Run all tests, on two cores
-	@$(MAKE) --no-print-directory --output-sync=line -j2 test-stack test-parts
+test: setup  ## Run all tests, side by side
+	@$(MAKE) --no-print-directory --output-sync=line -j3 test-stack test-parts test-unit
 
 test-stack: setup  # What needs a real Prefect server, and the short form of the chaos
 	CHAOS_FORM=short $(BIN)/python -m pytest tests/e2e tests/flows tests/chaos tests/simulation $(ARGS)
 
-test-parts: setup  # Everything else
-	$(BIN)/python -m pytest tests/contract tests/deployments tests/sandbox tests/unit $(ARGS)
+test-parts: setup  # What needs a database, a process or a socket
+	$(BIN)/python -m pytest tests/contract tests/deployments tests/sandbox $(ARGS)
+
+test-unit: setup  # Everything else
+	$(BIN)/python -m pytest tests/unit $(ARGS)
 
 coverage: setup  ## Show that the money paths are covered, branch by branch
 	$(BIN)/python -m pytest -q --cov-branch --cov-report=term-missing --cov-fail-under=95 \
@@ -63,4 +66,4 @@ clean:  ## Remove the environment and every cache, but no ledger
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup lock demo up test test-stack test-parts coverage chaos check bench clean
+.PHONY: help setup lock demo up test test-stack test-parts test-unit coverage chaos check bench clean
