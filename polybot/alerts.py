@@ -79,7 +79,7 @@ def refused_alert(decision: Decision, *, mode: Mode) -> Alert:
     """Tell that a limit stopped an order; once per decision."""
     failed = [check for check in decision.checks if not check.passed]
     reasons = [f"{check.name}: {check.detail}" for check in failed] or [decision.reason]
-    return _alert(
+    return build_alert(
         AlertKind.REFUSED,
         f"refused:{decision.key}",
         f"{mode}: refused {decision.direction or ''} {decision.window.slug}",
@@ -89,7 +89,7 @@ def refused_alert(decision: Decision, *, mode: Mode) -> Alert:
 
 def skipped_alert(decision: Decision, *, mode: Mode) -> Alert:
     """Tell that a window could not be decided; once per hour and reason, figures aside."""
-    return _alert(
+    return build_alert(
         AlertKind.SKIPPED,
         f"skipped:{mode}:{_hour(decision.decided_at)}:{_digest(decision.reason)}",
         f"{mode}: skipped {decision.window.slug}",
@@ -101,7 +101,7 @@ def settlement_alert(settlement: Settlement, *, mode: Mode) -> Alert:
     """Tell what a market paid and earned; once per market."""
     pnl = settlement.pnl_usdc
     outcome = f"{settlement.winner} won" if settlement.winner else "voided by the venue"
-    return _alert(
+    return build_alert(
         AlertKind.SETTLEMENT,
         f"settled:{settlement.condition_id}",
         f"{mode}: {_signed(pnl)} USDC, {settlement.window.slug}",
@@ -116,7 +116,7 @@ def settlement_alert(settlement: Settlement, *, mode: Mode) -> Alert:
 def reconciliation_alert(found: Reconciliation, *, mode: Mode) -> Alert:
     """Tell that record and venue differ and nothing explains it; once per hour and difference."""
     reason = "; ".join(found.differences)
-    return _alert(
+    return build_alert(
         AlertKind.RECONCILIATION,
         f"differs:{mode}:{_hour(found.started_at)}:{_digest(reason)}",
         f"{mode}: our record and the venue differ",
@@ -134,7 +134,7 @@ def cash_alert(change_usdc: Decimal, why: str, *, version: int, at: datetime, mo
         at: When.
         mode: Whose ledger.
     """
-    return _alert(
+    return build_alert(
         AlertKind.RECONCILIATION,
         f"cash:{mode}:{version}",
         f"{mode}: {_signed(change_usdc)} USDC {why}",
@@ -152,7 +152,7 @@ def shares_alert(token: HeldToken, size: Decimal, why: str, *, at: datetime, mod
         at: When.
         mode: Whose ledger.
     """
-    return _alert(
+    return build_alert(
         AlertKind.RECONCILIATION,
         f"shares:{mode}:{token.token_id}:{at.isoformat()}",
         f"{mode}: {_signed(size)} shares of {token.outcome} {token.window.slug} accepted",
@@ -162,7 +162,7 @@ def shares_alert(token: HeldToken, size: Decimal, why: str, *, at: datetime, mod
 
 def redemption_alert(redemption: Redemption, instruction: str, *, mode: Mode) -> Alert:
     """Tell that winnings have to be redeemed by hand, and how; once per market."""
-    return _alert(
+    return build_alert(
         AlertKind.REDEMPTION,
         f"redeem:{redemption.condition_id}",
         f"{mode}: redeem {text_of(redemption.payout_usdc)} USDC of {redemption.window.slug}",
@@ -172,7 +172,7 @@ def redemption_alert(redemption: Redemption, instruction: str, *, mode: Mode) ->
 
 def run_failed_alert(flow: str, reason: str, *, at: datetime, mode: Mode) -> Alert:
     """Tell that a flow run broke; once per hour, flow and reason, figures aside."""
-    return _alert(
+    return build_alert(
         AlertKind.RUN_FAILED,
         f"run-failed:{mode}:{flow}:{_hour(at)}:{_digest(reason)}",
         f"{mode}: {flow} run failed",
@@ -182,7 +182,7 @@ def run_failed_alert(flow: str, reason: str, *, at: datetime, mode: Mode) -> Ale
 
 def trading_state_alert(change: TradingStateChange, *, mode: Mode) -> Alert:
     """Tell who allowed or stopped trading, and why; once per change."""
-    return _alert(
+    return build_alert(
         AlertKind.TRADING_STATE,
         f"trading-state:{change.changed_at.isoformat()}:{change.state}",
         f"{mode}: trading is {change.state}",
@@ -192,7 +192,7 @@ def trading_state_alert(change: TradingStateChange, *, mode: Mode) -> Alert:
 
 def daily_report_alert(day: date, summary: str, *, mode: Mode) -> Alert:
     """Tell what a UTC day brought; once per day."""
-    return _alert(
+    return build_alert(
         AlertKind.DAILY_REPORT,
         f"daily-report:{mode}:{day}",
         f"{mode}: report of {day}",
@@ -206,7 +206,7 @@ def _fill_alert(
     cost = text_of(fill.size * fill.price)
     verb = "bought" if side is Side.BUY else "sold"
     is_void = fill.status is FillStatus.FAILED
-    return _alert(
+    return build_alert(
         AlertKind.FILL,
         f"{'void' if is_void else 'fill'}:{fill.trade_id}:{fill.order_id}:{fill.leg}",
         f"{mode}: {'VOID, not ' if is_void else ''}{verb} {outcome} {window.slug}",
@@ -222,7 +222,8 @@ def _fill_alert(
     )
 
 
-def _alert(kind: AlertKind, key: str, title: str, lines: list[str]) -> Alert:
+def build_alert(kind: AlertKind, key: str, title: str, lines: list[str]) -> Alert:
+    """Return an alert whose every line is clean and whose length a channel takes."""
     body = "\n".join(cleaned for line in lines if (cleaned := clean_line(line)))
     return Alert(
         kind=kind,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from polybot.alerts import LONGEST_BODY, LONGEST_TITLE, clean_line, fill_alert
+from polybot.alerts import LONGEST_TITLE, build_alert, clean_line, fill_alert
 from polybot.domain.alerts import Alert, AlertKind
 from polybot.domain.leaders import CopyRecord, Leader, LeaderTrade, LeaderTradeKey
 from polybot.domain.modes import Mode
@@ -30,7 +30,7 @@ def refused_copy_alert(
 ) -> Alert:
     """Tell that a limit stopped a copy; once per hour, leader and check."""
     first = failed[0].name if failed else "limit"
-    return _alert(
+    return build_alert(
         AlertKind.REFUSED,
         f"copy-refused:{mode}:{leader.address}:{first}:{_hour(record.decided_at)}",
         f"{mode}: refused a copy of {clean_line(leader.name, _NAME)}",
@@ -40,7 +40,7 @@ def refused_copy_alert(
 
 def throttled_alert(leader: Leader, reason: str, *, at: datetime, mode: Mode) -> Alert:
     """Tell that a leader is copied no more until a person lifts it."""
-    return _alert(
+    return build_alert(
         AlertKind.COPYING,
         f"leader-throttled:{mode}:{leader.address}:{at.isoformat()}",
         f"{mode}: {clean_line(leader.name, _NAME)} is throttled",
@@ -54,7 +54,7 @@ def throttled_alert(leader: Leader, reason: str, *, at: datetime, mode: Mode) ->
 
 def own_wallet_alert(leader: Leader, *, at: datetime, mode: Mode) -> Alert:
     """Tell that a followed wallet is our own; once."""
-    return _alert(
+    return build_alert(
         AlertKind.COPYING,
         f"own-wallet:{mode}:{leader.address}",
         f"{mode}: {clean_line(leader.name, _NAME)} is our own wallet",
@@ -67,7 +67,7 @@ def voided_alert(
 ) -> Alert:
     """Tell that a leader's trade FAILED after it was recorded; once per trade."""
     _, transaction_hash, _, side, price, size, _ = key.split(":")
-    return _alert(
+    return build_alert(
         AlertKind.COPYING,
         f"leader-trade-failed:{mode}:{key}",
         f"{mode}: a trade of {clean_line(leader, _NAME)} failed",
@@ -83,7 +83,7 @@ def unsold_alert(
     trade: LeaderTrade, size: Decimal, reason: str, leader: str, *, at: datetime, mode: Mode
 ) -> Alert:
     """Tell that we could not follow a leader out of a market; once per sale of his."""
-    return _alert(
+    return build_alert(
         AlertKind.COPYING,
         f"exit-unsold:{mode}:{trade.key}",
         f"{mode}: {text_of(size)} shares not sold after {clean_line(leader, _NAME)}",
@@ -100,7 +100,7 @@ def contradiction_alert(trade: LeaderTrade, reason: str, *, at: datetime, mode: 
         at: When it was noticed.
         mode: Whose ledger.
     """
-    return _alert(
+    return build_alert(
         AlertKind.COPYING,
         f"feed-contradiction:{mode}:{reason}:{_hour(at)}",
         f"{mode}: sources contradict each other ({clean_line(reason, _NAME)})",
@@ -124,7 +124,7 @@ def rejected_alert(source: str, reason: str, count: int, *, at: datetime, mode: 
         mode: Whose ledger.
     """
     name = clean_line(reason, _NAME)
-    return _alert(
+    return build_alert(
         AlertKind.COPYING,
         f"feed-rejected:{mode}:{name}:{_hour(at)}",
         f"{mode}: {source} throws messages away ({name})",
@@ -137,7 +137,7 @@ def rejected_alert(source: str, reason: str, count: int, *, at: datetime, mode: 
 
 def clock_alert(difference: timedelta, *, at: datetime, mode: Mode) -> Alert:
     """Tell that this machine's clock is off and therefore nothing is copied; once per hour."""
-    return _alert(
+    return build_alert(
         AlertKind.COPYING,
         f"clock-off:{mode}:{_hour(at)}",
         f"{mode}: copying waits, this machine's clock is off",
@@ -151,21 +151,11 @@ def clock_alert(difference: timedelta, *, at: datetime, mode: Mode) -> Alert:
 
 def ledger_trouble_alert(problem: str, *, at: datetime, mode: Mode) -> Alert:
     """Tell that nothing can be recorded and therefore nothing is copied; once per hour."""
-    return _alert(
+    return build_alert(
         AlertKind.COPYING,
         f"copy-ledger:{mode}:{_hour(at)}",
         f"{mode}: copying waits, the ledger cannot be written",
         [problem, "it is tried again every second", f"at {_second(at)}"],
-    )
-
-
-def _alert(kind: AlertKind, key: str, title: str, lines: list[str]) -> Alert:
-    body = "\n".join(cleaned for line in lines if (cleaned := clean_line(line)))
-    return Alert(
-        kind=kind,
-        dedupe_key=clean_line(key),
-        title=clean_line(title, LONGEST_TITLE),
-        body=body[:LONGEST_BODY],
     )
 
 

@@ -19,6 +19,7 @@ from polybot.adapters.polymarket.user_stream import (
     UserEvent,
     UserStream,
 )
+from polybot.adapters.sockets import Backoff
 from polybot.domain.venue_account import VenueOrderStatus
 from polybot.errors import PermanentError
 from tests.live_desk import CREDENTIALS, FUNDER, LiveDesk, live_desk, order_row, trade_row
@@ -227,14 +228,14 @@ async def test_refused_credentials_are_derived_again_once(tmp_path: Path) -> Non
             await first(listen(desk), 1)
 
 
-async def test_pauses_grow_and_stay_bounded(tmp_path: Path) -> None:
-    """Twice as long each time, spread, at most half a minute."""
-    async with live_desk(tmp_path) as desk:
-        stream = UserStream("ws://x", desk.client, funder=FUNDER, random=Random(1))
-        pauses = [stream._pause_s() for _ in range(12)]
-    for number, pause_s in enumerate(pauses):
+def test_pauses_grow_and_stay_bounded() -> None:
+    """Twice as long each time, spread, at most the longest; from the start after a success."""
+    backoff = Backoff(first_s=0.5, longest_s=30, random=Random(1))
+    for number in range(12):
         longest = min(0.5 * 2**number, 30)
-        assert longest / 2 <= pause_s <= longest
+        assert longest / 2 <= backoff.next_s() <= longest
+    backoff.succeed()
+    assert backoff.next_s() <= 0.5
 
 
 async def test_recorded_frames_are_read_or_reported(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from polybot.adapters.polymarket.book_feed_frames import (
     TickChanged,
     read_frame,
 )
-from polybot.adapters.polymarket.leader_feed.tally import Backoff
+from polybot.adapters.sockets import Backoff, keep_pinging
 from polybot.adapters.web import open_session
 from polybot.domain.books import BookFeedHealth, OrderBook
 from polybot.domain.markets import OutcomeTokenId
@@ -169,7 +169,7 @@ class PolymarketBookFeed:
             await socket.send_str(json.dumps({"type": "market", "assets_ids": told}))
         self._life = Life(alive_s=asyncio.get_running_loop().time())
         companions = [
-            asyncio.create_task(self._ping(socket)),
+            asyncio.create_task(keep_pinging(socket, self._timing.ping_s)),
             asyncio.create_task(self._follow_changes(socket, set(told))),
             asyncio.create_task(self._watch_over(socket)),
         ]
@@ -189,12 +189,6 @@ class PolymarketBookFeed:
         for watched in self._watched.values():
             watched.book.forget()
             watched.proved_at = None
-
-    async def _ping(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        with suppress(aiohttp.ClientError, OSError):
-            while True:
-                await socket.send_str("PING")
-                await asyncio.sleep(self._timing.ping_s)
 
     async def _follow_changes(
         self, socket: aiohttp.ClientWebSocketResponse, told: set[OutcomeTokenId]

@@ -23,6 +23,7 @@ from polybot.adapters.polymarket.clob_client import ClobClient
 from polybot.adapters.polymarket.wire.orders import MALFORMED, OrderWire, venue_order
 from polybot.adapters.polymarket.wire.own_trades import own_trades
 from polybot.adapters.polymarket.wire.strict import decode_text, shaped
+from polybot.adapters.sockets import Backoff, keep_pinging
 from polybot.adapters.web import open_session
 from polybot.domain.markets import ConditionId
 from polybot.domain.venue_account import (
@@ -81,8 +82,11 @@ class UserStream:
         self._funder = funder
         self._condition_ids = tuple(condition_ids)
         self._timing = timing or StreamTiming()
-        self._random = random or Random()  # noqa: S311 - spreads load, hides nothing
-        self._attempts = 0
+        self._backoff = Backoff(
+            first_s=self._timing.first_pause_s,
+            longest_s=self._timing.longest_pause_s,
+            random=random or Random(),  # noqa: S311 - spreads load, hides nothing
+        )
         self._is_first = True
 
     async def events(self) -> AsyncGenerator[UserEvent, None]:
@@ -98,7 +102,7 @@ class UserStream:
                     async with aclosing(self._connection(session)) as events:
                         async for event in events:
                             yield event
-                await asyncio.sleep(self._pause_s())
+                await asyncio.sleep(self._backoff.next_s())
 
     async def _connection(self, session: aiohttp.ClientSession) -> AsyncGenerator[UserEvent, None]:
         """Yield the events of one connection until it ends or a watchdog ends it."""
@@ -113,7 +117,7 @@ class UserStream:
         async with socket:
             # The only frame that carries the secrets; it is never bound to a name.
             await socket.send_str(self._subscription(credentials))
-            pinger = asyncio.create_task(self._ping(socket))
+            pinger = asyncio.create_task(keep_pinging(socket, self._timing.ping_s))
             try:
                 is_heard = False
                 async with aclosing(self._frames(socket)) as frames:
@@ -136,14 +140,8 @@ class UserStream:
     def _connected(self) -> Reconnected:
         event = Reconnected(is_first=self._is_first)
         self._is_first = False
-        self._attempts = 0
+        self._backoff.succeed()
         return event
-
-    async def _ping(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        with suppress(aiohttp.ClientError, OSError):
-            while True:
-                await socket.send_str("PING")
-                await asyncio.sleep(self._timing.ping_s)
 
     async def _frames(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncGenerator[str, None]:
         """Yield the text frames, ``PONG`` as empty text, until either watchdog has had enough."""
@@ -178,12 +176,6 @@ class UserStream:
         if kind == "trade":
             return [TradesSeen(found=own_trades(row, funder=self._funder))]
         return []
-
-    def _pause_s(self) -> float:
-        """Return how long to wait before the next attempt: twice as long each time, spread."""
-        longest = min(self._timing.first_pause_s * 2**self._attempts, self._timing.longest_pause_s)
-        self._attempts = min(self._attempts + 1, 16)
-        return self._random.uniform(longest / 2, longest)
 
 
 def _kind(row: Any) -> str:

@@ -25,8 +25,9 @@ from polybot.adapters.polymarket.leader_feed.logs import (
     quantity,
     read_log,
 )
-from polybot.adapters.polymarket.leader_feed.tally import Backoff, SourceTally
+from polybot.adapters.polymarket.leader_feed.tally import SourceTally
 from polybot.adapters.polymarket.wire.strict import decode_text
+from polybot.adapters.sockets import Backoff
 from polybot.domain.leaders import FeedSource, LeaderAddress
 from polybot.errors import DataError, PolybotError
 

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
-from polybot.adapters.polymarket.leader_feed.tally import Backoff, Pace, SourceTally
+from polybot.adapters.polymarket.leader_feed.tally import Pace, SourceTally
 from polybot.adapters.polymarket.leader_feed.walks import Walk, WalkReader
+from polybot.adapters.sockets import Backoff
 from polybot.domain.leaders import LeaderAddress
 from polybot.errors import (
     DataError,

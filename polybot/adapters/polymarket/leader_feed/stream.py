@@ -22,7 +22,8 @@ import aiohttp
 
 from polybot.adapters.polymarket.leader_feed.frames import FrameReader, Outcome
 from polybot.adapters.polymarket.leader_feed.rows import NotTaken
-from polybot.adapters.polymarket.leader_feed.tally import Backoff, SourceTally
+from polybot.adapters.polymarket.leader_feed.tally import SourceTally
+from polybot.adapters.sockets import Backoff, keep_pinging
 from polybot.domain.leaders import FeedSource, LeaderTrade
 from polybot.errors import PolybotError
 
@@ -124,7 +125,7 @@ class StreamSource:
         self.tally.is_connected = True
         self._on_gap()
         companions = [
-            asyncio.create_task(self._ping(socket)),
+            asyncio.create_task(keep_pinging(socket, self._timing.ping_s)),
             asyncio.create_task(self._watch(socket)),
         ]
         try:
@@ -181,13 +182,6 @@ class StreamSource:
         elif kind is aiohttp.WSMsgType.ERROR:
             self.tally.rejected["frame-broken"] += 1
         return True
-
-    async def _ping(self, socket: Socket) -> None:
-        # Without these the stream goes mute after some minutes and does not close.
-        with suppress(aiohttp.ClientError, OSError):
-            while True:
-                await socket.send_str("PING")
-                await asyncio.sleep(self._timing.ping_s)
 
     async def _watch(self, socket: Socket) -> None:
         """Subscribe again after one silence, and give the connection up after the next."""

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from random import Random
 
 from polybot.domain.leaders import FeedSource, SourceHealth
 
@@ -39,27 +38,6 @@ class SourceTally:
             rejected=dict(self.rejected),
             shed=self.shed,
         )
-
-
-class Backoff:
-    """Pauses that double with each failure, spread so that many bots do not return at once."""
-
-    def __init__(self, *, first_s: float, longest_s: float, random: Random) -> None:
-        """Keep the shortest and the longest pause [s]."""
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self._random = random
-        self._attempts = 0
-
-    def succeed(self) -> None:
-        """Begin again with the shortest pause."""
-        self._attempts = 0
-
-    def next_s(self) -> float:
-        """Return how long to wait before the next attempt [s]."""
-        longest_s = min(self._first_s * 2**self._attempts, self._longest_s)
-        self._attempts = min(self._attempts + 1, 16)
-        return self._random.uniform(longest_s / 2, longest_s)
 
 
 class Pace:
