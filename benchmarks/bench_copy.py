@@ -207,6 +207,7 @@ class CopyDesk:
                 feed=self.feed,
                 books=self.books,
                 history=_NoHistory(),
+                machine_time=CLOCK.instant,
             ),
             CopyOptions(mode=Mode.LIVE, limits=LIMITS, holder="bench", run_name="bench"),
             on_lost=_never,

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final, cast
 from uuid import uuid4
 
-from polybot.adapters.clock import SandboxClock
+from polybot.adapters.clock import SandboxClock, SystemClock
 from polybot.adapters.health_file import read_health
 from polybot.adapters.polymarket.book_feed import PolymarketBookFeed
 from polybot.adapters.polymarket.leader_feed.feed import (
@@ -82,6 +82,7 @@ async def open_copier(
             feed=_leader_feed(settings, clock, loops),
             books=await _book_feed(stack, settings, clock),
             history=await stack.enter_async_context(history),
+            machine_time=SystemClock().instant,
             notifier=bot.notifier,
             compare_clocks=_compare_clocks(bot),
         )

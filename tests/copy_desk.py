@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from polybot.adapters.clock import SystemClock
 from polybot.adapters.paper import PaperExchange
 from polybot.adapters.storage.ledger import SqlLedger, open_ledger
 from polybot.copy_trading.engine import CopyLoop
@@ -101,6 +102,7 @@ class Running:
             feed=world.feed,
             books=world.books,
             history=world.history,
+            machine_time=SystemClock().instant,
             notifier=world.alerts,
             compare_clocks=world.compare_clocks,
         )

@@ -1,6 +1,8 @@
 """The commands of `polybot leaders` with their options; what they do is in ``cli.leaders``."""
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -148,38 +150,59 @@ _Flip = Annotated[
 ]
 
 
+# In the order of the help text.
+_POLICY: Final[dict[str, Any]] = {
+    "sizing": _Sizing,
+    "scale": _Scale,
+    "fixed": _Fixed,
+    "leader_equity": _Equity,
+    "max_trade": _MaxTrade,
+    "max_market": _MaxMarket,
+    "max_leader": _MaxLeader,
+    "max_day": _MaxDay,
+    "min_leader_stake": _MinStake,
+    "max_age": _MaxAge,
+    "max_conversion_age": _MaxConversionAge,
+    "max_price_above": _PriceAbove,
+    "max_price_fraction": _PriceFraction,
+    "max_from_book": _FromBook,
+    "side": _Sides,
+    "series": _Series,
+    "tag": _Tags,
+    "slug": _Slugs,
+    "min_price": _MinPrice,
+    "max_price": _MaxPrice,
+    "min_time_left": _TimeLeft,
+    "small_copies": _Small,
+    "accumulate": _Accumulate,
+    "max_repeats": _Repeats,
+    "repeat_window": _RepeatWindow,
+    "flip": _Flip,
+}
+
+
+def _with_policy(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every option of a policy, none of them required, before its last one."""
+    signature = inspect.signature(command)
+    *own, last = (p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD)
+    options = [
+        inspect.Parameter(name, last.kind, default=None, annotation=kind)
+        for name, kind in _POLICY.items()
+    ]
+    with_options: Any = command
+    with_options.__signature__ = signature.replace(parameters=[*own, *options, last])
+    with_options.__annotations__ |= _POLICY
+    return command
+
+
 @leaders.command("add", epilog="Example: polybot leaders add 0xabc… --name whale --scale 0.05")
-def leaders_add(  # noqa: PLR0917 - every option of a policy, read by name from the context
+@_with_policy
+def leaders_add(
     context: typer.Context,
     wallet: Wallet,
     name: Name = None,
-    sizing: _Sizing = None,
-    scale: _Scale = None,
-    fixed: _Fixed = None,
-    leader_equity: _Equity = None,
-    max_trade: _MaxTrade = None,
-    max_market: _MaxMarket = None,
-    max_leader: _MaxLeader = None,
-    max_day: _MaxDay = None,
-    min_leader_stake: _MinStake = None,
-    max_age: _MaxAge = None,
-    max_conversion_age: _MaxConversionAge = None,
-    max_price_above: _PriceAbove = None,
-    max_price_fraction: _PriceFraction = None,
-    max_from_book: _FromBook = None,
-    side: _Sides = None,
-    series: _Series = None,
-    tag: _Tags = None,
-    slug: _Slugs = None,
-    min_price: _MinPrice = None,
-    max_price: _MaxPrice = None,
-    min_time_left: _TimeLeft = None,
-    small_copies: _Small = None,
-    accumulate: _Accumulate = None,
-    max_repeats: _Repeats = None,
-    repeat_window: _RepeatWindow = None,
-    flip: _Flip = None,
     as_json: AsJson = False,
+    **_policy: Any,
 ) -> None:
     """Follow a wallet: its trades from now on are copied, nothing from the past is.
 
@@ -192,36 +215,9 @@ def leaders_add(  # noqa: PLR0917 - every option of a policy, read by name from 
 
 
 @leaders.command("set", epilog="Example: polybot leaders set whale --max-day 20 --series btc-15m")
-def leaders_set(  # noqa: PLR0917 - every option of a policy, read by name from the context
-    context: typer.Context,
-    wallet: Wallet,
-    sizing: _Sizing = None,
-    scale: _Scale = None,
-    fixed: _Fixed = None,
-    leader_equity: _Equity = None,
-    max_trade: _MaxTrade = None,
-    max_market: _MaxMarket = None,
-    max_leader: _MaxLeader = None,
-    max_day: _MaxDay = None,
-    min_leader_stake: _MinStake = None,
-    max_age: _MaxAge = None,
-    max_conversion_age: _MaxConversionAge = None,
-    max_price_above: _PriceAbove = None,
-    max_price_fraction: _PriceFraction = None,
-    max_from_book: _FromBook = None,
-    side: _Sides = None,
-    series: _Series = None,
-    tag: _Tags = None,
-    slug: _Slugs = None,
-    min_price: _MinPrice = None,
-    max_price: _MaxPrice = None,
-    min_time_left: _TimeLeft = None,
-    small_copies: _Small = None,
-    accumulate: _Accumulate = None,
-    max_repeats: _Repeats = None,
-    repeat_window: _RepeatWindow = None,
-    flip: _Flip = None,
-    as_json: AsJson = False,
+@_with_policy
+def leaders_set(
+    context: typer.Context, wallet: Wallet, as_json: AsJson = False, **_policy: Any
 ) -> None:
     """Change how a leader is copied; what is not given stays as it is."""
     from polybot.cli.leaders import set_policy

@@ -183,8 +183,8 @@ class YamlSource(PydanticBaseSettingsSource):
         self._is_named = bool(named)
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Satisfy the base class; the whole file is read at once instead."""
-        raise NotImplementedError(f"{field_name} is not read alone: {field}")
+        """Return no value: ``__call__`` reads the whole file at once."""
+        return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Return the file's settings, and a problem for each secret in it."""

@@ -54,6 +54,7 @@ __all__ = [
     "caps_of",
     "decide_copy",
     "decide_exit",
+    "decide_rest",
 ]
 
 ZERO: Final = Decimal(0)
@@ -79,6 +80,20 @@ def decide_copy(trade: LeaderTrade, situation: CopySituation) -> CopyDecision:
     if trade.side is Side.BUY:
         return _enter(trade, situation, market)
     return _leave(trade, situation, market, price=trade.price)
+
+
+def decide_rest(trade: LeaderTrade, situation: CopySituation, *, max_age_s: float) -> CopyDecision:
+    """Return the order that sells what an exit has left over, or why it is given up.
+
+    Args:
+        trade: The exit's sale, under a key of its own.
+        situation: With a holding of what is left.
+        max_age_s: Of what the exit followed: a sale, or a merge that is told later [s].
+    """
+    market = _fit_market(trade, situation, max_age_s=max_age_s)
+    if isinstance(market, tuple):
+        return skip(trade, situation, market, follows_conversion=True)
+    return _leave(trade, situation, market, price=trade.price, follows_conversion=True)
 
 
 def decide_exit(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, assert_never
 
 import structlog
 
@@ -21,6 +21,7 @@ from polybot.copy_trading.seen import SeenKeys
 from polybot.copy_trading.sending import EndedCopy
 from polybot.copy_trading.turns import DeskEvent, ExitAgain, happened_at
 from polybot.domain.leaders import (
+    CopyPolicy,
     Leader,
     LeaderAddress,
     LeaderConversion,
@@ -36,8 +37,6 @@ log = structlog.get_logger(__name__)
 # Events that wait while the ledger cannot be written, or for their turn. More than that means a
 # fault of hours: the loop then ends, and the next one reads everything from the watermark on.
 MOST_HELD: Final = 10_000
-# Conversions are told late by nature; whatever blocks their market is given so long.
-LONGEST_TURN: Final = timedelta(seconds=60)
 # Shares that were just bought cannot be sold before their trade is mined: some seconds.
 EXIT_AGAIN_AFTER_S: Final = 1.0
 MOST_ATTEMPTS: Final = 10
@@ -244,7 +243,19 @@ class Desk:
 
     def _is_overdue(self, event: DeskEvent, now: datetime) -> bool:
         leader = self._bench.roster.leaders.get(event.leader)
-        longest = LONGEST_TURN
-        if not isinstance(event, LeaderConversion) and leader is not None:
-            longest = timedelta(seconds=leader.policy.max_age_s)
-        return now - happened_at(event) > longest
+        if leader is None:
+            return True
+        return now - happened_at(event) > timedelta(seconds=_longest_s(event, leader.policy))
+
+
+def _longest_s(event: DeskEvent, policy: CopyPolicy) -> float:
+    """Return how old an event may be for its turn [s]."""
+    match event:
+        case LeaderTrade():
+            return policy.max_age_s
+        case LeaderConversion():
+            return policy.max_conversion_age_s
+        case ExitAgain():
+            return event.max_age_s(policy)
+        case _ as never:
+            assert_never(never)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from polybot.domain.leaders import LeaderAddress
@@ -33,11 +33,6 @@ class CopyBooks(Ledger, CopyLedger, Protocol):
     """The whole ledger: copies share orders, money and limits with everything else."""
 
 
-def machine_time() -> datetime:
-    """Return the machine's instant: leases run in real time, also in a sandbox."""
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyPorts:
     """The outside world of a copy loop; whoever opened a part closes it."""
@@ -51,12 +46,12 @@ class CopyPorts:
     feed: LeaderFeed
     books: BookFeed
     history: LeaderHistory
+    machine_time: Callable[[], datetime]
+    """The leases' clock, aware UTC: real time, also in a sandbox."""
     notifier: Notifier | None = None
     """Only for what cannot go through the ledger's outbox: that the ledger cannot be written."""
     compare_clocks: Callable[[], Awaitable[timedelta]] | None = None
     """Asks the venue for its time and returns how far ours is off; ``None`` on paper."""
-    machine_time: Callable[[], datetime] = machine_time
-    """The leases' clock, aware UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

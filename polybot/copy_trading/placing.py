@@ -19,6 +19,7 @@ from polybot.copy_trading.decide import (
     CopySkip,
     caps_of,
     decide_copy,
+    decide_rest,
 )
 from polybot.copy_trading.echoes import MOMENT, MOST_TURNS, Echo, EchoWatch
 from polybot.copy_trading.notices import refused_copy_alert, unsold_alert
@@ -128,10 +129,10 @@ class Placing:
             our_size=Shares(min(again.size, holding.our_size)),
             pending_size=ZERO_SHARES,
         )
-        decision = decide_copy(trade, replace(situation, holding=rest))
+        left = replace(situation, holding=rest)
+        decision = decide_rest(trade, left, max_age_s=again.max_age_s(leader.policy))
         if isinstance(decision, CopyOrder):
-            record = replace(decision.record, follows_conversion=True)
-            answer = self.order(replace(decision, record=record), leader, now=now)
+            answer = self.order(decision, leader, now=now)
             return trade.key if answer is CopyAnswer.RECORDED else None
         reason = decision.record.reason
         log.warning("exit given up", key=again.trade.key, size=str(again.size), reason=reason)

@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from polybot.domain.leaders import (
+    CopyPolicy,
     LeaderAddress,
     LeaderConversion,
     LeaderEvent,
@@ -33,6 +34,10 @@ class ExitAgain:
     """Whether the trade's price means something; after a conversion it does not."""
     attempt: int
     """1 for the first one after the exit itself."""
+
+    def max_age_s(self, policy: CopyPolicy) -> float:
+        """Return how old what we follow may be [s]: a sale, or a merge, which is told late."""
+        return policy.max_age_s if self.has_price else policy.max_conversion_age_s
 
     @property
     def leader(self) -> LeaderAddress:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from polybot.adapters.clock import SystemClock
 from polybot.adapters.polymarket.book_feed import PolymarketBookFeed
 from polybot.adapters.polymarket.leader_feed.feed import (
     FeedSources,
@@ -126,6 +127,7 @@ def _ports(desk: Desk, bot: Any, history: Any, probe: Probe) -> CopyPorts:
         feed=feed,
         books=books,
         history=history,
+        machine_time=SystemClock().instant,
     )
 
 

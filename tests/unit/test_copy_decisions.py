@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from polybot.copy_trading.activity import MAX_COPIES, MAX_TRADES, RecentActivity
-from polybot.copy_trading.decide import CopySituation, caps_of, decide_copy, decide_exit
+from polybot.copy_trading.decide import (
+    CopySituation,
+    caps_of,
+    decide_copy,
+    decide_exit,
+    decide_rest,
+)
 from polybot.copy_trading.reasons import ReasonCode
 from polybot.domain.decisions import Verdict
 from polybot.domain.leaders import (
@@ -700,6 +706,16 @@ def test_conversion_is_followed_although_it_is_told_late():
     too_late = [replace(one, now=late + MICROSECOND) for one in both_held()]
     for one in decide_exit(conversion, too_late):
         assert skip_of(one).record.reason_code == ReasonCode.TOO_OLD
+
+
+def test_rest_of_an_exit_may_be_as_late_as_what_it_follows():
+    """A merge is told late; what its exit could not sell at once is not given up for that."""
+    trade = build_trade(Side.SELL, traded_at=NOW - timedelta(seconds=30))
+    situation = build_situation(holding=build_holding("200", "100"))
+    sold = decide_rest(trade, situation, max_age_s=30.0)
+    assert order_of(sold).record.follows_conversion
+    given_up = decide_rest(trade, situation, max_age_s=29.9)
+    assert skip_of(given_up).record.reason_code == ReasonCode.TOO_OLD
 
 
 def test_conversion_without_a_position_of_ours_needs_nothing():
