@@ -88,6 +88,8 @@ class Comparison:
     differences: tuple[str, ...]
     shares: tuple[ShareDifference, ...] = ()
     """Those of the differences that a person could accept."""
+    proves_fills: bool = False
+    """Whether cash shows every fill that was booked, to the rounding of fees."""
 
 
 def compare_account(
@@ -135,6 +137,7 @@ def compare_account(
         waiting=tuple(waiting),
         differences=tuple(differences),
         shares=shares,
+        proves_fills=not differences and _is_rounding(ours, cash_usdc - expected),
     )
 
 
@@ -222,7 +225,7 @@ def _judge_cash(
     if not agrees_otherwise or 0 < difference <= ours.unredeemed_usdc:
         # Also where a person is redeeming by hand: the cash may show before the shares go.
         return CashAnswer.TOO_EARLY
-    if abs(ours.fee_adjustments_usdc + difference) <= most:
+    if _is_rounding(ours, difference):
         return CashAnswer.ROUNDING
     if abs(difference) <= ours.unproved_usdc:
         return CashAnswer.UNEXPLAINED
@@ -233,6 +236,11 @@ def _most_rounding(ours: AccountSnapshot) -> Decimal:
     return from_micro(
         most_rounding(fill_count=ours.fill_count, taker_fill_count=ours.taker_fill_count)
     )
+
+
+def _is_rounding(ours: AccountSnapshot, difference: Decimal) -> bool:
+    """Whether cash differs by no more than the rounding of fees may come to; 0 always does."""
+    return difference == 0 or abs(ours.fee_adjustments_usdc + difference) <= _most_rounding(ours)
 
 
 def _asked_payouts(ours: AccountSnapshot) -> Decimal:

@@ -293,8 +293,9 @@ class _Run:
     def _agreed_fill_count(self) -> int:
         if self.ours is None or self.comparison is None:
             return 0
-        is_equal = self.comparison.cash is CashAnswer.EQUAL
-        return self.ours.fill_count if is_equal and not self.result.differences else 0
+        # Also while they move: a deposit that comes next is then told from what they cost.
+        is_proved = self.comparison.proves_fills and not self.result.differences
+        return self.ours.fill_count if is_proved else 0
 
     def _halt(self) -> None:
         alert = reconciliation_alert(self.result, mode=self.mode)

@@ -130,7 +130,7 @@ class AccountSnapshot:
     moving: tuple[MovingFill, ...]
     """Fills that are not final, or were made a moment ago."""
     unproved_usdc: Usdc
-    """What the fills moved that were booked since cash last agreed exactly."""
+    """What the fills moved that were booked since cash last agreed, to the rounding of fees."""
     arriving_usdc: Usdc
     """Payouts that were found redeemed a moment ago."""
     open_orders: tuple[OrderRecord, ...]
@@ -229,5 +229,5 @@ class ReconciliationRecord:
     trades_since: datetime | None
     """Trades are read from here on; everything earlier is final and recorded."""
     agreed_fill_count: int
-    """Booked fills when cash last agreed to the last micro-USDC."""
+    """Booked fills when cash last agreed, to the rounding of fees."""
     detail: dict[str, object] = field(default_factory=dict)

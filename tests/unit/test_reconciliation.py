@@ -323,6 +323,35 @@ async def test_deposits_and_withdrawals_are_no_profit_and_no_loss(desk: Desk) ->
     assert [row.result for row in desk.ledger.trade_log()][-2:] == ["deposited", "withdrawn"]
 
 
+async def test_small_deposit_after_cash_showed_the_fills_is_no_mystery(desk: Desk) -> None:
+    """Cash proved them to the rounding of fees, long before they are final."""
+    order_id = intend(desk.ledger)
+    desk.venue_trade(order_id, size=Decimal(3), price=Decimal("0.33"), name="seen",
+                     status=VenueTradeStatus.MATCHED)  # fmt: skip
+    found = await desk.reconcile()
+    assert found.verdict is ReconcileVerdict.EXPLAINED
+    assert found.fee_adjustment_usdc == 0
+    desk.venue.cash += Decimal("0.5")
+    assert (await desk.reconcile()).verdict is ReconcileVerdict.EXPLAINED
+    desk.venue.advance("seen", VenueTradeStatus.CONFIRMED)
+    desk.later(minutes=5)
+    found = await desk.reconcile()
+    assert (found.verdict, desk.is_halted) == (ReconcileVerdict.AGREED, False)
+    assert found.transferred_usdc == Decimal("0.50001")
+    assert desk.cash == desk.venue.cash
+
+
+async def test_small_deposit_before_cash_showed_the_fills_is_asked_about(desk: Desk) -> None:
+    """It could as well be what they cost less than we booked."""
+    order_id = intend(desk.ledger)
+    desk.venue_trade(order_id, name="unseen", status=VenueTradeStatus.MATCHED)
+    desk.venue.cash += Decimal("0.5")
+    assert (await desk.reconcile()).verdict is ReconcileVerdict.EXPLAINED
+    desk.venue.advance("unseen", VenueTradeStatus.CONFIRMED)
+    desk.later(minutes=5)
+    assert (await desk.reconcile()).verdict is ReconcileVerdict.HALTED
+
+
 async def test_new_live_ledger_takes_the_venues_cash_as_its_deposit(tmp_path: Path) -> None:
     """Nobody types the balance in."""
     with open_ledger(tmp_path / "new.db", mode=Mode.LIVE) as ledger:
