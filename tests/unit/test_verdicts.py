@@ -75,13 +75,16 @@ def verdict(
     order: VenueOrder | None,
     *trades: VenueTrade,
     kind: TimeInForce = TimeInForce.FAK,
+    side: Side = Side.BUY,
     known: OrderStatus = OrderStatus.UNKNOWN,
     at: datetime = NOW + timedelta(seconds=5),
     incomplete: bool = False,
     absent_since: datetime | None = None,
     taken: PlacedState | None = None,
 ) -> OrderReport:
-    asked = build_resting_order() if kind.rests else build_order(time_in_force=kind)
+    asked = build_order(time_in_force=kind, side=side)
+    if kind.rests:
+        asked = build_resting_order(side=side)
     record = build_record(asked, order_id=ID, status=known, created_at=NOW)
     evidence = Evidence(
         order=order,
@@ -223,3 +226,31 @@ def test_order_that_its_trades_use_up_needs_no_patience() -> None:
 def test_order_with_a_cent_left_may_still_match() -> None:
     """A market order fills level by level, and its trades show one after another."""
     assert verdict(None, trade("9.98")).status is OrderStatus.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("kind", "side"),
+    [
+        (TimeInForce.FAK, Side.SELL),
+        (TimeInForce.GTC, Side.BUY),
+        (TimeInForce.GTC, Side.SELL),
+    ],
+)
+def test_orders_in_shares_are_used_up_by_shares_whatever_they_cost(
+    kind: TimeInForce, side: Side
+) -> None:
+    """Only a market BUY spends a budget; the others may match at better prices than their own."""
+    whole = trade("10", side=side, price=price("0.9"))
+    assert verdict(None, whole, kind=kind, side=side).status is OrderStatus.FILLED
+    cheap = trade("10", side=side, price=price("0.01"))
+    assert verdict(None, cheap, kind=kind, side=side).status is OrderStatus.FILLED
+    part = trade("9.99", side=side, price=price("0.9"))
+    assert verdict(None, part, kind=kind, side=side).status is OrderStatus.UNKNOWN
+
+
+def test_killed_order_that_tells_no_size_may_have_matched() -> None:
+    """No figure is no zero: its trades may show within two minutes."""
+    killed = shown(VenueOrderStatus.CANCELED, None)
+    limit = NOW + timedelta(minutes=2)
+    assert verdict(killed, at=limit - timedelta(seconds=1)).status is OrderStatus.UNKNOWN
+    assert verdict(killed, at=limit).status is OrderStatus.UNFILLED
