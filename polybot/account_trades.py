@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from polybot.alerts import recorded_fill_alert
-from polybot.domain.accounts import OrderRecord
-from polybot.domain.modes import Mode
+from polybot.alerts import contradiction_alert, recorded_fill_alert, trading_state_alert
+from polybot.domain.accounts import OrderRecord, TradingStateChange
+from polybot.domain.modes import Mode, TradingState
 from polybot.domain.orders import Fill, FillStatus, OrderId, OrderReport
 from polybot.domain.reconciliation import ForeignTrade
 from polybot.domain.venue_account import VenueTrade, VenueTrades
@@ -19,6 +19,7 @@ from polybot.ports import Ledger
 
 # A trade is confirmed or failed for good; before that it may only go forward.
 _ORDER: Final = (FillStatus.MATCHED, FillStatus.MINED, FillStatus.CONFIRMED, FillStatus.FAILED)
+_FINAL: Final = (FillStatus.CONFIRMED, FillStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ def record_trades(ledger: Ledger, seen: VenueTrades, *, at: datetime, mode: Mode
     """Bring a batch of trades into our record.
 
     A fill of an order that counted as refused or not filled is booked like any other: it happened.
+    A trade that is told otherwise than before alerts once, keeps its size and price in our record,
+    and halts trading where it was final: the balances then show which of the two is true.
 
     Args:
         ledger: Our record.
@@ -80,8 +83,12 @@ def _record_own(
     if objections or record.fees is None:
         without_fees = f"order {record.order_id}: its market's fees were not kept"
         return RecordedTrades(differences=objections or (without_fees,))
-    known = {_key(fill): fill.status for fill in ledger.fills_of(record.order_id)}
+    recorded = {_key(fill): fill for fill in ledger.fills_of(record.order_id)}
+    known = {key: fill.status for key, fill in recorded.items()}
     fills = [trade.fill(record.fees) for trade in trades]
+    for fill in fills:
+        if (before := recorded.get(_key(fill))) is not None:
+            _contradict(ledger, before, fill, at=at, mode=mode)
     changed = tuple(fill for fill in fills if _is_news(fill, known.get(_key(fill))))
     if not changed:
         return RecordedTrades()
@@ -108,6 +115,29 @@ def _objection(record: OrderRecord, trade: VenueTrade) -> str | None:
         f"trade {trade.trade_id} names our order {record.order_id}, but is a {trade.side} of "
         f"token {trade.token_id[:20]} where we have a {record.side} of {record.token_id[:20]}"
     )
+
+
+def _contradict(ledger: Ledger, before: Fill, fill: Fill, *, at: datetime, mode: Mode) -> None:
+    """Tell of a trade that is not what it was; halt where it had come to its end."""
+    is_reversed = (
+        before.status in _FINAL and fill.status in _FINAL and before.status is not fill.status
+    )
+    is_changed = (before.size, before.price) != (fill.size, fill.price)
+    if not (is_reversed or is_changed):
+        return
+    is_new = ledger.add_alert(contradiction_alert(before, fill, at=at, mode=mode), at=at)
+    if not is_reversed or not (is_new or _is_news(fill, before.status)):
+        # A person has looked; it is told again for as long as the trade is read again.
+        return
+    if ledger.trading_state().state is TradingState.HALTED:
+        return
+    change = TradingStateChange(
+        state=TradingState.HALTED,
+        reason=f"trade {fill.trade_id} was {before.status} and is {fill.status} now",
+        by="reconcile",
+        changed_at=at,
+    )
+    ledger.set_trading_state(change, alert=trading_state_alert(change, mode=mode))
 
 
 def _is_news(fill: Fill, known: FillStatus | None) -> bool:

@@ -160,6 +160,28 @@ def shares_alert(token: HeldToken, size: Decimal, why: str, *, at: datetime, mod
     )
 
 
+def contradiction_alert(before: Fill, told: Fill, *, at: datetime, mode: Mode) -> Alert:
+    """Tell that the venue tells a trade otherwise than before; once per trade and new content.
+
+    Args:
+        before: The fill as our record has it.
+        told: The same fill as the venue tells it now.
+        at: When it was told.
+        mode: Whose ledger.
+    """
+    return build_alert(
+        AlertKind.RECONCILIATION,
+        f"contradiction:{_content(told)}:{told.trade_id}:{told.order_id}:{told.leg}",
+        f"{mode}: the venue tells a trade otherwise than before",
+        [
+            f"trade {told.trade_id} of order {told.order_id}",
+            f"before: {_content(before)}",
+            f"now: {_content(told)}",
+            f"at {at:%Y-%m-%d %H:%M:%S} UTC",
+        ],
+    )
+
+
 def redemption_alert(redemption: Redemption, instruction: str, *, mode: Mode) -> Alert:
     """Tell that winnings have to be redeemed by hand, and how; once per market."""
     return build_alert(
@@ -231,6 +253,10 @@ def build_alert(kind: AlertKind, key: str, title: str, lines: list[str]) -> Aler
         title=clean_line(title, LONGEST_TITLE),
         body=body if len(body) <= LONGEST_BODY else f"{body[: LONGEST_BODY - 1].rstrip()}…",
     )
+
+
+def _content(fill: Fill) -> str:
+    return f"{text_of(fill.size)} at {text_of(fill.price)}, {fill.status}"
 
 
 def _when(window: MarketWindow) -> str:

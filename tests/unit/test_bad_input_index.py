@@ -90,9 +90,13 @@ INDEX: dict[int, tuple[str, ...]] = {
         "unit/test_account_wire.py::test_page_joins_what_it_repeats",
         "contract/test_ledger_orders.py::test_repeated_report_changes_nothing",
         f"{LIVE}test_one_trade_with_two_contents_is_never_two_trades",
+        "unit/test_reconciliation.py::test_trade_that_changes_is_kept_as_it_was_and_told_once",
     ),
     18: (
         "unit/test_reconciliation.py::test_statuses_only_go_forward",
+        "unit/test_reconciliation.py::"
+        "test_confirmed_trade_that_fails_halts_until_a_person_has_looked",
+        "unit/test_reconciliation.py::test_failed_trade_that_is_confirmed_after_all_halts_once",
         "contract/test_ledger_orders.py::test_fill_status_moves_forward_only",
         "contract/test_ledger_orders.py::test_status_never_goes_back",
     ),

@@ -1,5 +1,6 @@
 """Our record becomes what the venue says, in three passes, or trading is halted with the reason."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from polybot.adapters.storage.ledger import SqlLedger, open_ledger
+from polybot.domain.accounts import TradingStateChange
 from polybot.domain.markets import Outcome
 from polybot.domain.modes import Mode, TradingState
 from polybot.domain.orders import FillStatus, OrderId, OrderStatus, Side
@@ -78,6 +80,13 @@ class Desk:
         for outcome in Outcome:
             self.venue.payouts[market.token_ids[outcome]] = Decimal(int(outcome is winner))
         assert self.ledger.settle(resolution(number, winner), at=self.clock.instant)
+
+    def resume(self) -> None:
+        self.ledger.set_trading_state(
+            TradingStateChange(
+                state=TradingState.ACTIVE, reason="looked", by="me", changed_at=self.clock.instant
+            )
+        )
 
     @property
     def cash(self) -> Decimal:
@@ -183,6 +192,61 @@ async def test_failed_trade_voids_exactly_its_fill_and_alerts(desk: Desk) -> Non
     assert position.size == 6
     assert sum("VOID" in alert for alert in desk.alerts) == 1
     assert (await desk.reconcile()).voided_fills == ()
+
+
+async def test_confirmed_trade_that_fails_halts_until_a_person_has_looked(desk: Desk) -> None:
+    """The venue calls it final: its fill is taken back, and nothing is traded on such a word."""
+    order_id = intend(desk.ledger)
+    desk.venue_trade(order_id)
+    await desk.reconcile()
+    desk.venue.advance("t0", VenueTradeStatus.FAILED)
+    desk.later(minutes=5)
+    found = await desk.reconcile()
+    assert len(found.voided_fills) == 1
+    assert desk.cash == START == desk.venue.cash
+    assert desk.is_halted
+    assert "t0 was CONFIRMED and is FAILED now" in desk.ledger.trading_state().reason
+    assert sum("otherwise than before" in alert for alert in desk.alerts) == 1
+    desk.resume()
+    assert (await desk.reconcile()).verdict is ReconcileVerdict.AGREED
+    assert not desk.is_halted
+
+
+async def test_failed_trade_that_is_confirmed_after_all_halts_once(desk: Desk) -> None:
+    """Void stays void in our books; the shares say that they are not, and halt for themselves."""
+    order_id = intend(desk.ledger)
+    desk.venue_trade(order_id, status=VenueTradeStatus.MATCHED)
+    await desk.reconcile()
+    desk.venue.advance("t0", VenueTradeStatus.FAILED)
+    desk.later(minutes=5)
+    assert (await desk.reconcile()).verdict is ReconcileVerdict.AGREED
+    desk.venue.trades[0] = replace(desk.venue.trades[0], status=VenueTradeStatus.CONFIRMED)
+    await desk.reconcile()
+    assert desk.is_halted
+    assert [fill.status for fill in desk.ledger.fills_of(order_id)] == [FillStatus.FAILED]
+    desk.resume()
+    await desk.reconcile()
+    assert not desk.is_halted
+    desk.venue.shares[market_number(0).token_ids[Outcome.UP]] += 10
+    desk.later(minutes=5)
+    found = await desk.reconcile()
+    assert found.verdict is ReconcileVerdict.HALTED
+    assert "0 shares by our record, 10 at the venue" in found.differences[0]
+
+
+@pytest.mark.parametrize("change", [{"size": Decimal(9)}, {"price": Decimal("0.51")}])
+async def test_trade_that_changes_is_kept_as_it_was_and_told_once(
+    desk: Desk, change: dict[str, Any]
+) -> None:
+    """One name, two contents: whoever believes the second has two trades, or a wrong one."""
+    order_id = desk.bought()
+    await desk.reconcile()
+    (before,) = desk.ledger.fills_of(order_id)
+    desk.venue.trades[0] = replace(desk.venue.trades[0], **change)
+    for _ in range(2):
+        assert (await desk.reconcile()).verdict is ReconcileVerdict.AGREED
+    assert desk.ledger.fills_of(order_id) == (before,)
+    assert sum("otherwise than before" in alert for alert in desk.alerts) == 1
 
 
 async def test_trade_that_fails_after_settlement_takes_its_payout_back(desk: Desk) -> None:
