@@ -4,12 +4,13 @@ A row names files and the tests in them; a test that is renamed or lost fails he
 """
 
 import ast
+import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.unit import bad_account_answers, bad_answers
+from tests.unit import bad_account_answers, bad_answers, test_bad_account_answers
 
 TESTS = Path(__file__).resolve().parents[1]
 ROWS = (*range(1, 25), *range(32, 38))
@@ -21,7 +22,8 @@ ANSWERS = (
     "unit/test_bad_account_answers.py::"
     "test_order_answer_that_cannot_be_read_leaves_the_order_unknown"
 )
-BY_VALUE = (CORPUS, ACCOUNT, FRAMES)
+BOOKS = "unit/test_bad_account_books.py::test_bad_answer_changes_no_book_and_allows_no_order"
+BY_VALUE = (CORPUS, ACCOUNT, FRAMES, BOOKS)
 LIVE = "unit/test_bad_input_live.py::"
 FLOWS = "flows/test_live.py::"
 TLS = "contract/test_tls.py::"
@@ -210,6 +212,21 @@ def test_every_named_test_exists(row: int) -> None:
     for name in INDEX[row]:
         path, _, function = name.partition("::")
         assert function in functions_of(path), name
+
+
+def test_corpora_hold_enough_cases(capsys: pytest.CaptureFixture[str]) -> None:
+    """The counts are shown; corpora that shrink are noticed. Live orders want 200 in all."""
+    found = {
+        "answers about markets, books, trades and resolutions": len(bad_answers.CASES),
+        "answers about the account": len(bad_account_answers.CASES),
+        "frames of the user socket": len(bad_account_answers.FRAMES),
+        "answers to an order, by HTTP status": 4 * len(test_bad_account_answers.UNREAD),
+    }
+    lines = [f"{count:4} {name}" for name, count in found.items()]
+    lines.append(f"{sum(found.values()):4} cases of bad input on the way of a live order")
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(lines) + "\n")
+    assert sum(found.values()) >= 1300
 
 
 # By what its cases are called, each kind of bad value is in the corpora that a row points to.
