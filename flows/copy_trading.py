@@ -141,7 +141,14 @@ async def _note_start(
     # A Cancel may have hit a run that was being killed, or had not begun to look at itself.
     if mine.deployment_id is None or not _is_real_time(mine, now):
         return
-    if (cancelled_at := await newest_cancel(client, mine.deployment_id, named=_NAMED)) is not None:
+    desired = ledger.desired_state(LEASE_NAME)
+    cancelled_at = await newest_cancel(
+        client,
+        mine.deployment_id,
+        named=_NAMED,
+        since=None if desired is None else desired.changed_at,
+    )
+    if cancelled_at is not None:
         stop_copying_unless_newer(
             ledger,
             by="prefect",

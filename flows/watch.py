@@ -20,11 +20,11 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
-    FlowRunFilterName,
+    FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
 
@@ -34,6 +34,12 @@ LOOK_EVERY_S = 5.0
 # With the pause above, a Cancel is acted upon well within ten seconds.
 _ANSWER_WITHIN_S = 3.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# The server's largest page. After an outage, late ticks of hours are cancelled at once.
+_LOOK_BACK = 200
+# What Prefect (3.8.8 to 3.9.1) says when it cancels a run because another one goes on.
+_NOT_BY_A_PERSON = frozenset({"Deployment concurrency limit reached."})
+# Ends of our own that came before anything could be cancelled.
+_NEVER_BEGAN = frozenset({"NotWanted", "NotLive"})
 
 
 class Ending(StrEnum):
@@ -72,9 +78,10 @@ class RunWatch:
                 await self.stop.wait()
 
     async def conclude(self) -> Ending | None:
-        """Return why the run ends; a SIGTERM may be how a person's Cancel arrived."""
-        if self.ending is Ending.TERMINATED and (state := await self._state()) is not None:
-            return ending_of(state) or Ending.TERMINATED
+        """Return why the run ends; a Cancel may have come as a SIGTERM, or in the last seconds."""
+        asks = self.ending in (Ending.TERMINATED, Ending.HANDED_OVER)
+        if asks and (state := await self._state()) is not None:
+            return ending_of(state) or self.ending
         return self.ending
 
     async def look_for_ever(self) -> None:
@@ -152,26 +159,45 @@ def _on_signals(act: Callable[[], None]) -> Iterator[None]:
 
 
 async def newest_cancel(
-    client: PrefectClient, deployment_id: UUID, *, named: str
+    client: PrefectClient, deployment_id: UUID, *, named: str, since: datetime | None
 ) -> datetime | None:
-    """Return when a run of a deployment was last cancelled by a person.
+    """Return when a person last cancelled a run of a deployment that had begun.
+
+    Prefect itself cancels each run that comes while another one goes on; it never says Cancelling
+    first, as a person does to whatever has a process. So the history of a run tells, also where
+    its process was killed on the way and it ended as Crashed, or had no name yet.
 
     Args:
         client: An open client of the server.
         deployment_id: Whose runs.
-        named: What names of runs that have begun contain. Those that Prefect cancelled because
-            another was running never came so far, though they too have a start time.
+        named: What names of runs that have begun start with: one of these that was cancelled
+            outright was cancelled by a person, too.
+        since: Runs that ended before are of no interest; ``None``: all are.
     """
     runs = await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLED])),
-            name=FlowRunFilterName(like_=named),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=sorted(TERMINAL_STATES))),
+            end_time=None if since is None else FlowRunFilterEndTime(after_=since),
         ),
         sort=FlowRunSort.END_TIME_DESC,
-        limit=1,
+        limit=_LOOK_BACK,
     )
-    return next((run.end_time for run in runs), None)
+    for run in runs:
+        state = run.state
+        if state is None or state.message in _NOT_BY_A_PERSON or state.name in _NEVER_BEGAN:
+            continue
+        if (said_at := await _cancelled_at(client, run, named)) is not None:
+            return said_at
+    return None
+
+
+async def _cancelled_at(client: PrefectClient, run: FlowRun, named: str) -> datetime | None:
+    states = await client.read_flow_run_states(run.id)
+    said = [state.timestamp for state in states if state.type is StateType.CANCELLING]
+    if not said and run.name.startswith(named):
+        said = [state.timestamp for state in states if state.type is StateType.CANCELLED]
+    return max(said, default=None)
 
 
 async def tell_missing_event(client: PrefectClient, run: FlowRun) -> None:

@@ -24,9 +24,11 @@ def is_wanted(ledger: CopyLedger) -> bool:
 
 
 def start_copying(ledger: CopyLedger, *, by: str, reason: str, at: datetime) -> None:
-    """Record that a person wants copy trading; nothing changes where it is wanted already."""
-    if not is_wanted(ledger):
-        _record(ledger, is_wanted=True, by=by, reason=reason, at=at)
+    """Record that a person wants copy trading from now on, whatever was said before.
+
+    Also where it is wanted already: a Cancel that nobody has heard yet is older than this.
+    """
+    _record(ledger, is_wanted=True, by=by, reason=reason, at=at)
 
 
 def stop_copying(ledger: CopyLedger, *, by: str, reason: str, at: datetime) -> None:
