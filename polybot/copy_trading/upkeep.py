@@ -15,6 +15,7 @@ from polybot.copy_trading.assembly import Assembly
 from polybot.copy_trading.drift import compare_holdings, needs_seeding, seeds_of
 from polybot.copy_trading.notices import clock_alert
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
+from polybot.copy_trading.reasons import ReasonCode
 from polybot.copy_trading.status import Drift
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
@@ -26,6 +27,7 @@ from polybot.reconciliation import reconcile_account
 log = structlog.get_logger(__name__)
 
 COPY_KEY: Final = "copy:"
+_THROTTLED: Final = (ReasonCode.THROTTLED, ReasonCode.LEADER_THROTTLED)
 # Written for the next start alone, which re-reads a while before it anyway.
 _WATERMARK_STEP: Final = timedelta(seconds=2)
 # The feed reads back so far for what the venue listed late.
@@ -195,8 +197,8 @@ class Upkeep:
     def _recall(self, leader: Leader, now: datetime) -> None:
         """Count again what was copied a moment ago: a restart lifts no throttle and hides no flip.
 
-        Copies from before a throttle that a person has lifted count, too, while its window lasts:
-        at worst it has to be lifted once more.
+        Whoever was throttled then and is active now was lifted by a person: what was copied
+        before is forgiven, as it is where the loop itself sees the lift.
         """
         policy, recent = leader.policy, self._parts.roster.recent
         longest_s = max(policy.repeat_window_s, policy.flip_s) + policy.max_age_s
@@ -204,6 +206,8 @@ class Upkeep:
         recent.forget(leader.address)
         records = self._ports.ledger.copy_log(address=leader.address, since=since, limit=MAX_TRADES)
         for record in reversed(records):
+            if record.reason_code in _THROTTLED:
+                recent.forget(leader.address)
             if record.verdict is CopyVerdict.PLACED:
                 recent.note_copy(leader.address, record.decided_at)
             if not record.follows_conversion:

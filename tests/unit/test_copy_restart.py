@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from polybot.adapters.storage.ledger import open_ledger
 from polybot.domain.leaders import CopyVerdict, LeaderState, LeaderTrade
+from polybot.domain.modes import Mode
 from polybot.domain.orders import Side
 from tests.builders import NOW
 from tests.copy_builders import LEADER, build_trade
@@ -65,6 +67,40 @@ async def test_copies_from_before_the_window_do_not_count(world: World) -> None:
     assert (await told(world, 2))[-1] == ("placed", "")
     world.clock.at += timedelta(seconds=4)
     assert (await told(world, 3))[-1] == ("skipped", "throttled")
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_throttle_is_lifted_once(world: World, is_running: bool) -> None:
+    """Copies from before the lift are forgiven, whether or not a loop saw it."""
+    world.follow(max_repeats=2, repeat_window_s=60.0, max_market_usdc=Decimal(200))
+
+    def lift() -> None:
+        with open_ledger(world.path, mode=Mode.PAPER) as ledger:
+            ledger.set_leader_state(LEADER, LeaderState.ACTIVE, reason="seen", at=NOW)
+
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(*(trade_number(world, number) for number in range(1, 5)))
+        if is_running:
+            lift()
+    if not is_running:
+        lift()
+    # Two are allowed again, and the third is one too many again.
+    assert await told(world, 11, 12, 13) == [
+        ("placed", ""),
+        ("placed", ""),
+        ("skipped", "throttled"),
+        ("skipped", "leader-throttled"),
+        ("placed", ""),
+        ("placed", ""),
+        ("skipped", "throttled"),
+    ]
+
+
+async def test_leader_who_is_still_throttled_stays_so_after_a_restart(world: World) -> None:
+    world.follow(max_repeats=1, repeat_window_s=60.0, max_market_usdc=Decimal(200))
+    await told(world, 1, 2)
+    assert (await told(world, 3))[-1] == ("skipped", "leader-throttled")
 
 
 async def test_flip_is_seen_across_a_restart(world: World) -> None:
