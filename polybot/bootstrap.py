@@ -199,6 +199,7 @@ def _timing(settings: Settings) -> ReconcileTiming:
         quiet=timedelta(seconds=live.balance_lag_s),
         overlap=timedelta(seconds=live.trades_overlap_s),
         deep_overlap=timedelta(seconds=live.trades_deep_overlap_s),
+        late_fills=timedelta(seconds=live.late_fill_watch_s),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from polybot.adapters.clock import SystemClock
 from polybot.adapters.polymarket.account import PolymarketAccount
@@ -15,6 +16,7 @@ from polybot.adapters.polymarket.sdk import RelayerKey, SdkHosts, SdkRedeemer
 from polybot.adapters.polymarket.signing import OrderSigner
 from polybot.adapters.polymarket.user_stream import UserStream
 from polybot.adapters.polymarket.venue_memory import VenueMemory
+from polybot.adapters.polymarket.verdicts import Patience
 from polybot.config import Settings
 from polybot.domain.venue_account import UserEvent
 from polybot.ports import AccountExchange, Clock, MarketData, VenueAccount
@@ -54,6 +56,7 @@ async def open_live_venue(
                 market_data=market_data,
                 clock=clock,
                 memory=VenueMemory(settings.home / "venue"),
+                patience=_patience(settings),
             ),
             account=PolymarketAccount(
                 client, account, redeemer=_redeemer(settings, client, signer, account)
@@ -91,6 +94,15 @@ def _client(settings: Settings, signer: OrderSigner, clock: Clock) -> ClobClient
         clock=clock,
         timeout_s=settings.venue.timeout_s,
         order_timeout_s=settings.live.order_timeout_s,
+    )
+
+
+def _patience(settings: Settings) -> Patience:
+    live = settings.live
+    return Patience(
+        arrival=timedelta(seconds=live.arrival_grace_s),
+        trades=timedelta(seconds=live.trades_lag_s),
+        matched=timedelta(seconds=live.late_fill_watch_s),
     )
 
 

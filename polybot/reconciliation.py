@@ -29,7 +29,7 @@ from polybot.domain.reconciliation import (
     Reconciliation,
     ReconciliationRecord,
 )
-from polybot.domain.venue_account import LATE_FILL_WATCH, VenueOrder
+from polybot.domain.venue_account import VenueOrder
 from polybot.errors import DataError, TransientError
 from polybot.execution import SENDING_GRACE_S, reconcile
 from polybot.ports import AccountExchange, Clock, Ledger, VenueAccount
@@ -244,7 +244,7 @@ class _Run:
 
     def _snapshot(self, now: datetime) -> AccountSnapshot:
         return self.ledger.account_snapshot(
-            moving_since=now - self.timing.quiet, late_since=now - LATE_FILL_WATCH
+            moving_since=now - self.timing.quiet, late_since=now - self.timing.late_fills
         )
 
     def _book(self, compared: Comparison, ours: AccountSnapshot, *, at: datetime) -> bool:

@@ -116,6 +116,29 @@ class LiveSettings(Section):
         description="The same where something differed: the missing piece may be very late. Not "
         "published, unverified [s].",
     )
+    trades_lag_s: Number = Field(
+        30,
+        ge=5,
+        le=600,
+        description="How long after a match the venue's trades may show it. Until then a market "
+        "order that was filled in part blocks its market, where the venue does not show its end. "
+        "Not published, unverified [s].",
+    )
+    arrival_grace_s: Number = Field(
+        120,
+        ge=60,
+        le=3_600,
+        description="How long after it was made an order that does not show may still arrive: "
+        "the venue refuses time stamps older than about a minute, by others' reports. "
+        "Unverified [s].",
+    )
+    late_fill_watch_s: Number = Field(
+        600,
+        ge=60,
+        le=86_400,
+        description="How long an order that the venue killed, or matched without a trade to show "
+        "for it, may still show fills. Reported, unverified [s].",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -142,6 +165,16 @@ class LiveSettings(Section):
                     self.trades_deep_overlap_s < self.trades_overlap_s,
                     f"trades_deep_overlap_s: must be at least trades_overlap_s "
                     f"({self.trades_overlap_s:g}); was {self.trades_deep_overlap_s:g}",
+                ),
+                (
+                    self.arrival_grace_s < self.trades_lag_s,
+                    f"arrival_grace_s: must be at least trades_lag_s ({self.trades_lag_s:g}); "
+                    f"was {self.arrival_grace_s:g}",
+                ),
+                (
+                    self.late_fill_watch_s < self.arrival_grace_s,
+                    f"late_fill_watch_s: must be at least arrival_grace_s "
+                    f"({self.arrival_grace_s:g}); was {self.late_fill_watch_s:g}",
                 ),
             )
         )

@@ -10,6 +10,7 @@ from polybot.domain.accounts import OrderRecord
 from polybot.domain.markets import ConditionId, MarketWindow, Outcome, OutcomeTokenId
 from polybot.domain.money import ZERO_USDC, Shares, Usdc
 from polybot.domain.orders import Fill, FillStatus, OrderId, Side, TradeId
+from polybot.domain.venue_account import LATE_FILL_WATCH
 
 ACCEPTED_BY_HAND: Final = OrderId("accepted-by-hand")
 """The order of a ``ForeignTrade`` that nobody traded: shares whose difference a person accepted."""
@@ -25,6 +26,8 @@ class ReconcileTiming:
     """Trades are read again so far back: a late one is dated to its match, not to its arrival."""
     deep_overlap: timedelta = timedelta(days=3)
     """The same where something differed: the missing piece may be very late."""
+    late_fills: timedelta = LATE_FILL_WATCH
+    """An order that was closed without a fill may still show one for so long."""
 
 
 class RedemptionState(StrEnum):

@@ -474,6 +474,18 @@ def test_a_funder_that_is_no_address_is_refused_with_what_is_wrong(text: str, pr
         ({"relayer_address": CHECKED}, "live.relayer_address: must be set together"),
         ({"max_clock_difference_s": "3"}, "live.max_clock_difference_s: must be less than"),
         ({"key_source": "dotenv"}, "live.key_source: must be 'keystore', 'keyring'"),
+        (
+            {"trades_overlap_s": "7200", "trades_deep_overlap_s": "3600"},
+            "live.trades_deep_overlap_s: must be at least trades_overlap_s (7200); was 3600",
+        ),
+        (
+            {"trades_lag_s": "300", "arrival_grace_s": "299"},
+            "live.arrival_grace_s: must be at least trades_lag_s (300); was 299",
+        ),
+        (
+            {"late_fill_watch_s": "100"},
+            "live.late_fill_watch_s: must be at least arrival_grace_s (120); was 100",
+        ),
     ],
 )
 def test_account_settings_that_contradict_each_other_are_refused(

@@ -19,12 +19,18 @@ from polybot.adapters.health_file import (
     read_health,
     write_health,
 )
+from polybot.adapters.polymarket.exchange import PolymarketExchange
+from polybot.adapters.polymarket.verdicts import Patience
 from polybot.bootstrap import Access, open_bot
 from polybot.config import load_settings
 from polybot.domain.health import HealthRecord
 from polybot.domain.modes import Mode
 from polybot.domain.orders import Accepted, OrderReport, OrderStatus
-from polybot.domain.reconciliation import ReconcileVerdict, ReconciliationRecord
+from polybot.domain.reconciliation import (
+    ReconcileTiming,
+    ReconcileVerdict,
+    ReconciliationRecord,
+)
 from polybot.errors import ConfigurationError, DataError, PermanentError
 from polybot.going_live import (
     GatedExchange,
@@ -372,6 +378,36 @@ async def test_a_changed_limit_needs_a_new_examination(
     async with open_bot(access=Access.ORDERS) as bot:
         with pytest.raises(ConfigurationError, match="the settings changed"):
             bot.require_orders()
+
+
+async def test_how_late_the_venue_may_be_is_what_the_settings_say(
+    home: LiveHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these figures is a guess about the venue: whoever knows better sets it."""
+    seconds = {
+        "BALANCE_LAG_S": 77,
+        "TRADES_OVERLAP_S": 4_001,
+        "TRADES_DEEP_OVERLAP_S": 90_001,
+        "TRADES_LAG_S": 11,
+        "ARRIVAL_GRACE_S": 301,
+        "LATE_FILL_WATCH_S": 901,
+    }
+    for name, value in seconds.items():
+        monkeypatch.setenv(f"POLYBOT_LIVE__{name}", str(value))
+    async with open_bot(access=Access.ACCOUNT) as bot:
+        assert bot.reconcile_timing == ReconcileTiming(
+            quiet=timedelta(seconds=77),
+            overlap=timedelta(seconds=4_001),
+            deep_overlap=timedelta(seconds=90_001),
+            late_fills=timedelta(seconds=901),
+        )
+        assert isinstance(bot.exchange, GatedExchange)
+        assert isinstance(bot.exchange._exchange, PolymarketExchange)
+        assert bot.exchange._exchange._looks._patience == Patience(
+            arrival=timedelta(seconds=301),
+            trades=timedelta(seconds=11),
+            matched=timedelta(seconds=901),
+        )
 
 
 async def test_a_live_ledger_begins_without_play_money(home: LiveHome) -> None:

@@ -10,6 +10,7 @@ from polybot.domain.markets import Outcome
 from polybot.domain.orders import OrderStatus
 from polybot.domain.reconciliation import ReconcileTiming, ReconcileVerdict
 from polybot.domain.venue_account import RedemptionPending, VenueTradeStatus
+from tests.builders import NOW
 from tests.ledger_steps import intend, market_number, report
 from tests.unit.test_reconciliation import FEE, START, Desk
 
@@ -151,6 +152,19 @@ async def test_waiting_time_for_balances_is_the_operators(tmp_path: Path) -> Non
     patient = ReconcileTiming(quiet=timedelta(hours=1))
     assert (await desk.reconcile(timing=patient)).verdict is ReconcileVerdict.EXPLAINED
     assert (await desk.reconcile()).verdict is ReconcileVerdict.HALTED
+
+
+async def test_how_long_killed_orders_may_fill_is_the_operators(tmp_path: Path) -> None:
+    """Twenty minutes after it was killed, cash that is missing is its late fill, or withdrawn."""
+    desk = Desk(tmp_path)
+    order_id = intend(desk.ledger)
+    report(desk.ledger, order_id, status=OrderStatus.UNFILLED)
+    desk.clock.instant = NOW + timedelta(minutes=20)
+    desk.venue.cash -= 5
+    patient = ReconcileTiming(late_fills=timedelta(minutes=21))
+    found = await desk.reconcile(timing=patient)
+    assert (found.verdict, found.transferred_usdc) == (ReconcileVerdict.EXPLAINED, 0)
+    assert (await desk.reconcile()).transferred_usdc == -5
 
 
 async def test_how_far_trades_are_read_again_is_the_operators(held: Desk) -> None:
