@@ -11,6 +11,7 @@ from typing import Any
 
 from polybot.risk import RiskLimits
 from polybot.sqlite_driver import sqlite_module
+from tests.unbooked import show_unbooked
 
 Json = dict[str, Any]
 _DAY_MS = 86_400_000
@@ -42,6 +43,8 @@ class Rows:
 def read_rows(path: Path) -> Rows:
     """Read a ledger as it lies on the disk, changing nothing of it."""
     database = sqlite_module().connect(f"file:{path}?mode=ro", uri=True)
+
+    show_unbooked(database)
 
     def ask(query: str) -> list[Json]:
         cursor = database.execute(query)

@@ -112,16 +112,18 @@ def test_gamma_and_the_clob_describe_a_v2_market_as_the_parsers_want_it() -> Non
 
 
 class Ledger:
-    """The one table of the ledger that the venue looks at."""
+    """The two tables of the ledger that the venue looks at."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with closing(sqlite_module().connect(path)) as database, database:
-            database.execute("CREATE TABLE orders (order_id TEXT UNIQUE, decision_key TEXT)")
+            for table in ("intents", "orders"):
+                database.execute(f"CREATE TABLE {table} (order_id TEXT, decision_key TEXT)")
 
-    def write(self, order_id: str, decision_key: str) -> None:
+    def write(self, order_id: str, decision_key: str, table: str = "intents") -> None:
         with closing(sqlite_module().connect(self.path)) as database, database:
-            database.execute("INSERT INTO orders VALUES (?, ?)", (order_id, decision_key))
+            insert = f"INSERT INTO {table} VALUES (?, ?)"
+            database.execute(insert, (order_id, decision_key))
 
 
 def _id_of(trader: Trader, order: dict[str, object]) -> str:
@@ -154,9 +156,9 @@ def test_a_second_order_for_one_decision_is_a_violation(tmp_path: Path) -> None:
     watch = LedgerWatch(tmp_path / "ledger.db")
     trader = Trader(PrivateGateway(open_exchange(), watch))
     ledger = Ledger(tmp_path / "ledger.db")
-    for _ in range(2):
+    for table in ("orders", "intents"):
         order = trader.limit("BUY", "0.02", "100")
-        ledger.write(_id_of(trader, order), "trend:a")
+        ledger.write(_id_of(trader, order), "trend:a", table)
         trader.post(order)
     assert _kinds(watch) == ["second-order-for-decision"]
 
@@ -167,7 +169,7 @@ def test_an_order_that_is_not_committed_is_not_durable(tmp_path: Path) -> None:
     Ledger(tmp_path / "ledger.db")
     order = trader.limit("BUY", "0.02", "100")
     with closing(sqlite_module().connect(tmp_path / "ledger.db")) as writer:
-        writer.execute("INSERT INTO orders VALUES (?, ?)", (_id_of(trader, order), "trend:a"))
+        writer.execute("INSERT INTO intents VALUES (?, ?)", (_id_of(trader, order), "trend:a"))
         trader.post(order)
         writer.rollback()
     assert _kinds(watch) == ["not-durable-first"]

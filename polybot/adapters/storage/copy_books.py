@@ -53,6 +53,11 @@ _STORE: Final = Statement(
     .where(LEADER_HOLDINGS.c.id == parameter("of_id"))
     .values(parameters(_CHANGING))
 )
+_SET_SPENT: Final = Statement(
+    update(LEADERS)
+    .where(LEADERS.c.id == parameter("of_leader"))
+    .values(parameters(("open_spent", "day", "day_spent")))
+)
 _SPEND: Final = Statement(
     update(LEADERS)
     .where(LEADERS.c.id == parameter("of_leader"))
@@ -194,6 +199,20 @@ def follow_order(
             "of_day": order["day"],
             "open_change": holding["our_cost"] - cost_before + released,
             "day_change": spent_by(order) - spent_by(before),
+        },
+    )
+
+
+def set_spent(transaction: Transaction, leader: Values, day: int, outlay: int) -> None:
+    """Count what a new copy holds back [micro-USDC] in its leader's totals, as of a UTC day."""
+    before = leader["day_spent"] if leader["day"] == day else 0
+    transaction.change(
+        _SET_SPENT,
+        {
+            "of_leader": leader["id"],
+            "open_spent": leader["open_spent"] + outlay,
+            "day": day,
+            "day_spent": before + outlay,
         },
     )
 

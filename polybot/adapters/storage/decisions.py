@@ -17,7 +17,6 @@ from polybot.adapters.storage.columns import (
 )
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.statements import (
-    Row,
     Statement,
     Transaction,
     Values,
@@ -58,10 +57,10 @@ _REPLACE_PENDING: Final = Statement(
     )
 )
 _MARKET_FACTS: Final = ("question", "up_token_id", "down_token_id", "fee_rate", "fee_exponent")
-MARKET_FACTS: Final = tuple(MARKETS.c[name] for name in _MARKET_FACTS)
-"""The columns that ``remember_market`` compares."""
 _MARKET: Final = Statement(
-    select(*MARKET_FACTS).where(MARKETS.c.condition_id == parameter("condition_id"))
+    select(*(MARKETS.c[name] for name in _MARKET_FACTS)).where(
+        MARKETS.c.condition_id == parameter("condition_id")
+    )
 )
 _INSERT_MARKET: Final = Statement(
     insert(MARKETS).values(parameters(column.name for column in MARKETS.columns))
@@ -168,14 +167,14 @@ def insert_decision(
     transaction.change(_INSERT, values)
 
 
-def remember_market(transaction: Transaction, market: Market, known: Row | None) -> None:
+def remember_market(transaction: Transaction, market: Market) -> None:
     """Keep what settling and explaining needs once the venue has delisted the market.
 
     Args:
-        transaction: The intent's.
-        market: As the venue tells it now.
-        known: Its ``MARKET_FACTS`` in the ledger; ``None`` where the market is new.
+        transaction: The one that books an order.
+        market: As the venue told it when the order was made.
     """
+    found = transaction.rows(_MARKET, {"condition_id": market.condition_id})
     facts = {
         "question": clean_text(market.question),
         "up_token_id": market.token_ids[Outcome.UP],
@@ -183,9 +182,9 @@ def remember_market(transaction: Transaction, market: Market, known: Row | None)
         "fee_rate": decimal_text(market.fees.rate),
         "fee_exponent": market.fees.exponent,
     }
-    if known is None:
+    if not found:
         _insert_market(transaction, market.condition_id, market.window, facts)
-    elif known != tuple(facts.values()):
+    elif found[0] != tuple(facts.values()):
         transaction.change(_RENEW_MARKET, {**facts, "of_condition_id": market.condition_id})
 
 

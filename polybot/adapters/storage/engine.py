@@ -4,6 +4,9 @@ Writers are serialised: SQLite by ``BEGIN IMMEDIATE``, other databases by a row 
 ``account`` row at the transaction's start. Whatever a write transaction reads is therefore still
 true when it commits, with any number of processes. Readers see one consistent snapshot.
 
+Intents that are durable and not booked yet are booked before anything else is read or written, so
+the rest of the ledger never meets one (``Backlog``).
+
 Source: sqlite.org/lang_transaction.html and
 postgresql.org/docs/current/transaction-iso.html (2026-11-22).
 """
@@ -18,7 +21,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, select
 
 from polybot.adapters.storage.faults import translated_errors
 from polybot.adapters.storage.lean_sqlite import LeanConnections
-from polybot.adapters.storage.statements import SqlTransaction, Transaction
+from polybot.adapters.storage.statements import Backlog, SqlTransaction, Transaction
 from polybot.adapters.storage.tables import ACCOUNT
 from polybot.sqlite_driver import may_use_wal, sqlite_module
 
@@ -38,6 +41,7 @@ class Database:
         self.url = url
         self.where = _name_for_people(url)
         self._timeout_ms = int(busy_timeout_s * 1000)
+        self._backlog: Backlog | None = None
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.engine = self._sqlite_engine() if self.is_sqlite else create_engine(url)
         self._reader, self._writer = self._reader_and_writer()
@@ -46,6 +50,12 @@ class Database:
 
     def _lean_connections(self) -> LeanConnections:
         return LeanConnections(self.engine, where=self.where)
+
+    def keep_booked(self, backlog: Backlog) -> None:
+        """Book what waits at the beginning of every transaction; once the schema is there."""
+        self._backlog = backlog
+        if self._lean is not None:
+            self._lean.backlog = backlog
 
     def _sqlite_engine(self) -> Engine:
         module = sqlite_module()
@@ -87,8 +97,13 @@ class Database:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a transaction that sees one snapshot and changes nothing."""
-        with translated_errors(self.where), self._reader.begin() as connection:
-            yield connection
+        while True:
+            with translated_errors(self.where), self._reader.begin() as connection:
+                if self._backlog is None or not self._backlog.waits(SqlTransaction(connection)):
+                    yield connection
+                    return
+            with self.writing():
+                """What waits is booked at its beginning."""
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -96,6 +111,8 @@ class Database:
         with self.writing_unlocked() as connection:
             if not self.is_sqlite:
                 connection.execute(select(ACCOUNT.c.id).with_for_update())
+            if self._backlog is not None:
+                self._backlog.clear(SqlTransaction(connection))
             yield connection
 
     @contextlib.contextmanager
@@ -116,7 +133,10 @@ class Database:
         return _through(self.writing) if self._lean is None else self._lean.writing()
 
     def writing_before_sending(self) -> AbstractContextManager[Transaction]:
-        """As :meth:`writing_lean`, where a request to the venue waits for the commit."""
+        """As :meth:`writing_lean`, where a request to the venue waits for the commit.
+
+        What waits may not be booked yet: whoever looks before it writes sees to that.
+        """
         return _through(self.writing) if self._lean is None else self._lean.sending()
 
     def use_safe_journal(self) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, PoolProxiedConnection
 from polybot.adapters.storage.faults import translated_errors
 from polybot.adapters.storage.statements import (
     NO_VALUES,
+    Backlog,
     Row,
     Statement,
     Values,
@@ -71,10 +72,12 @@ class LeanConnections:
         self._idle: deque[_Opened] = deque()
         self._inherited: list[_Opened] = []
         self._written = 0
+        self.backlog: Backlog | None = None
+        """Booked before anything else is read or written; ``None`` until the schema is there."""
 
     def reading(self) -> "LeanScope":
         """See one snapshot."""
-        return LeanScope(self, "BEGIN")
+        return _ReadingScope(self, "BEGIN")
 
     def sending(self) -> "LeanScope":
         """Write what a request to the venue waits for: nothing else is done on the way."""
@@ -82,7 +85,7 @@ class LeanConnections:
 
     def writing(self) -> "LeanScope":
         """Write, and carry the write-ahead log over to the database every now and then."""
-        return _CheckpointingScope(self, "BEGIN IMMEDIATE")
+        return _WritingScope(self, "BEGIN IMMEDIATE")
 
     def take(self) -> "_Opened":
         """Return a connection that nobody uses."""
@@ -172,8 +175,40 @@ class LeanScope:
             raise error
 
 
-class _CheckpointingScope(LeanScope):
+class _ReadingScope(LeanScope):
     __slots__ = ()
+
+    def __enter__(self) -> LeanTransaction:
+        backlog = self._connections.backlog
+        while True:
+            transaction = super().__enter__()
+            if backlog is None or not self._waits(backlog, transaction):
+                return transaction
+            self.__exit__(None, None, None)
+            with self._connections.writing():
+                """What waits is booked at its beginning."""
+
+    def _waits(self, backlog: Backlog, transaction: LeanTransaction) -> bool:
+        try:
+            return backlog.waits(transaction)
+        except BaseException as error:
+            self._abandon(error)
+            raise
+
+
+class _WritingScope(LeanScope):
+    __slots__ = ()
+
+    def __enter__(self) -> LeanTransaction:
+        transaction = super().__enter__()
+        backlog = self._connections.backlog
+        if backlog is not None:
+            try:
+                backlog.clear(transaction)
+            except BaseException as error:
+                self._abandon(error)
+                raise
+        return transaction
 
     def __exit__(
         self,

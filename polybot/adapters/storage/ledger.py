@@ -9,6 +9,7 @@ from polybot.adapters.storage.conversions import ConversionStore
 from polybot.adapters.storage.copies import CopyStore
 from polybot.adapters.storage.copy_history import CopyHistoryStore
 from polybot.adapters.storage.decisions import DecisionStore
+from polybot.adapters.storage.intents import IntentBacklog
 from polybot.adapters.storage.leaders import LeaderStore
 from polybot.adapters.storage.leases import LeaseStore
 from polybot.adapters.storage.migrate import open_database
@@ -64,4 +65,6 @@ def open_ledger(location: str | Path, *, mode: Mode, busy_timeout_s: float = 10.
         TransientError: Locked by another process for too long, or not reachable.
         PermanentError: The disk is full or fails.
     """
-    return SqlLedger(open_database(location, mode=mode, busy_timeout_s=busy_timeout_s), mode)
+    database = open_database(location, mode=mode, busy_timeout_s=busy_timeout_s)
+    database.keep_booked(IntentBacklog())
+    return SqlLedger(database, mode)

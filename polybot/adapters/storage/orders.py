@@ -11,7 +11,6 @@ from polybot.accounting import shrink_reservation
 from polybot.adapters.storage.books import Books, Store
 from polybot.adapters.storage.columns import clean_text
 from polybot.adapters.storage.copy_books import follow_order
-from polybot.adapters.storage.decisions import MARKET_FACTS, place_decision, remember_market
 from polybot.adapters.storage.fills import (
     amounts_in,
     book_new_fill,
@@ -19,7 +18,14 @@ from polybot.adapters.storage.fills import (
     find_fill,
     update_known_fill,
 )
-from polybot.adapters.storage.order_rows import insert_intent, load_open_orders, load_order
+from polybot.adapters.storage.intents import (
+    IS_WAITING,
+    Intent,
+    IntentBacklog,
+    intent_row,
+    write_intent,
+)
+from polybot.adapters.storage.order_rows import load_open_orders, load_order
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.statements import (
     Statement,
@@ -27,7 +33,7 @@ from polybot.adapters.storage.statements import (
     parameter,
     parameters,
 )
-from polybot.adapters.storage.tables import DECISIONS, FILLS, MARKETS, ORDERS
+from polybot.adapters.storage.tables import DECISIONS, FILLS, ORDERS
 from polybot.adapters.storage.totals import (
     ACCOUNT_AND_DAY,
     HAS_ANY,
@@ -63,16 +69,11 @@ _STANDING: Final = Statement(
     select(
         *ACCOUNT_AND_DAY,
         *HAS_ANY,
+        IS_WAITING,
         DECISIONS.c.verdict,
         exists().where(ORDERS.c.decision_key == parameter("key")).label("key_has_order"),
         exists().where(ORDERS.c.order_id == parameter("order_id")).label("order_is_known"),
-        MARKETS.c.condition_id,
-        *MARKET_FACTS,
-    ).select_from(
-        WITH_DAY.outerjoin(DECISIONS, DECISIONS.c.key == parameter("key")).outerjoin(
-            MARKETS, MARKETS.c.condition_id == parameter("condition_id")
-        )
-    )
+    ).select_from(WITH_DAY.outerjoin(DECISIONS, DECISIONS.c.key == parameter("key")))
 )
 _ACCOUNT_END: Final = len(ACCOUNT_AND_DAY)
 _HAS_END: Final = _ACCOUNT_END + len(HAS_ANY)
@@ -110,8 +111,14 @@ class OrderStore(Store):
         order = prepared.order
         if decision.key != order.decision_key:
             raise ValueError(f"order is of {order.decision_key}, decision is {decision.key}")
+        row = intent_row(Intent(prepared, decision))
         with self._database.writing_before_sending() as transaction:
-            return _record_intent(transaction, prepared, decision, checks)
+            books, failed = _look(transaction, prepared, checks)
+            if failed:
+                books.save()
+            else:
+                write_intent(transaction, row)
+        return failed
 
     def record_report(
         self,
@@ -164,35 +171,28 @@ class OrderStore(Store):
             return tuple(fill_of(row) for row in rows)
 
 
-def _record_intent(
-    transaction: Transaction, prepared: PreparedOrder, decision: Decision, checks: LimitChecks
-) -> tuple[RiskCheck, ...]:
+def _look(
+    transaction: Transaction, prepared: PreparedOrder, checks: LimitChecks
+) -> tuple[Books, tuple[RiskCheck, ...]]:
+    """Return the books as they are, and what stops an order now."""
     order = prepared.order
-    market = order.market
-    (row,) = transaction.rows(
-        _STANDING,
-        {
-            "key": order.decision_key,
-            "order_id": prepared.order_id,
-            "condition_id": market.condition_id,
-        },
-    )
-    verdict, key_has_order, order_is_known, known_market, *facts = row[_HAS_END:]
+    condition_id = order.market.condition_id
+    keys = {
+        "key": order.decision_key,
+        "order_id": prepared.order_id,
+        "condition_id": condition_id,
+    }
+    (row,) = transaction.rows(_STANDING, keys)
+    if row[_HAS_END]:
+        IntentBacklog().clear(transaction)
+        (row,) = transaction.rows(_STANDING, keys)
+    _, verdict, key_has_order, order_is_known = row[_HAS_END:]
     books = Books(transaction, prepared.created_at, loaded=account_in(row[:_ACCOUNT_END]))
     refusal = _decided_once(prepared, verdict, has_order=key_has_order or order_is_known)
-    if refusal is None:
-        has = HasAny._make(row[_ACCOUNT_END:_HAS_END])
-        failed = _failed(books, market.condition_id, has, checks)
-    else:
-        failed = (refusal,)
-    if not failed:
-        remember_market(transaction, market, None if known_market is None else tuple(facts))
-        outlay = insert_intent(transaction, prepared, decision, day=books.day_number)
-        place_decision(transaction, decision, prepared.order_id)
-        books.place_order(outlay)
-    else:
-        books.save()
-    return failed
+    if refusal is not None:
+        return books, (refusal,)
+    has = HasAny._make(row[_ACCOUNT_END:_HAS_END])
+    return books, _failed(books, condition_id, has, checks)
 
 
 def _failed(

@@ -78,6 +78,18 @@ class Transaction(Protocol):
         ...
 
 
+class Backlog(Protocol):
+    """What is durable and not booked yet."""
+
+    def waits(self, transaction: Transaction) -> bool:
+        """Return whether there is anything."""
+        ...
+
+    def clear(self, transaction: Transaction) -> None:
+        """Book all of it, in a transaction that writes."""
+        ...
+
+
 class SqlTransaction:
     """A transaction of a SQLAlchemy connection, on any database."""
 

@@ -171,6 +171,25 @@ class OrderRow(LedgerTable, table=True):
     """Who is copied by it."""
 
 
+class IntentRow(LedgerTable, table=True):
+    """An order that is durable and not yet booked; the next transaction books it, so few stand.
+
+    An order is sent once this one row is durable: it says everything that booking it needs.
+    """
+
+    __tablename__ = "intents"
+
+    id: int = Field(primary_key=True)
+    order_id: str = Field(max_length=255)
+    decision_key: str = Field(max_length=255)
+    condition_id: str = Field(max_length=255)
+    outlay: int = Field(sa_type=BigInteger)
+    """What it holds back."""
+    created_at: int = Field(sa_type=BigInteger)
+    body: str = Field(sa_type=Text)
+    """JSON of order, decision and, where a leader is copied, the record of his trade."""
+
+
 class FillRow(LedgerTable, table=True):
     """One row per execution; the money in it never changes, only its status does."""
 
@@ -353,6 +372,7 @@ DAYS: Final = _table("days")
 MARKETS: Final = _table("markets")
 DECISIONS: Final = _table("decisions")
 ORDERS: Final = _table("orders")
+INTENTS: Final = _table("intents")
 FILLS: Final = _table("fills")
 POSITIONS: Final = _table("positions")
 SETTLEMENTS: Final = _table("settlements")

@@ -1,7 +1,8 @@
 """Looks into the trader's ledger when an order arrives: its id must be durable there already.
 
-The ledger is opened read-only, as SQLite, and only its table of orders is read. By the bot's own
-SQLite library: two of them in one process would undo each other's locks, and a bot may run in ours.
+The ledger is opened read-only, as SQLite, and only its intents and orders are read. By the bot's
+own SQLite library: two of them in one process would undo each other's locks, and a bot may run in
+ours.
 """
 
 from dataclasses import asdict, dataclass
@@ -83,7 +84,9 @@ class LedgerWatch:
         )
         try:
             row = ledger.execute(
-                "SELECT decision_key FROM orders WHERE order_id = ?", (order_id,)
+                "SELECT decision_key FROM intents WHERE order_id = ?1 "
+                "UNION ALL SELECT decision_key FROM orders WHERE order_id = ?1",
+                (order_id,),
             ).fetchone()
         except sqlite_module().OperationalError as error:
             # Without a table nothing is durable there; a ledger that stays locked proves nothing.
