@@ -73,7 +73,7 @@ def voided_alert(
         f"{mode}: a trade of {clean_line(leader, _NAME)} failed",
         [
             f"{side} {size} at {price} in {market}, transaction {transaction_hash}",
-            "the chain took it back: where it was copied, the copy stands alone",
+            "it is not on the chain, or not any more: where it was copied, the copy stands alone",
             f"at {_second(at)}",
         ],
     )

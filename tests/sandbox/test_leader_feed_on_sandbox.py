@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
@@ -26,7 +27,7 @@ from polybot.domain.leaders import (
 from polybot.domain.markets import ConditionId, OutcomeTokenId
 from polybot.sandbox.fault_plan import PlannedFault
 from polybot.sandbox.leaders.wallets import LeaderOptions
-from tests.sandbox.conftest import START_S
+from tests.sandbox.conftest import SLUG, START_S
 from tests.sandbox.leader_wire import Wire, open_stage, serve_stage
 
 BUSY = LeaderOptions(leaders=2, crowd=4, noise=5, rate=20)
@@ -156,6 +157,13 @@ class Follower:
         return self.markets.get(token)
 
 
+async def until(is_true: Callable[[], bool]) -> None:
+    """Wait for what the feed does by itself."""
+    async with asyncio.timeout(20):
+        while not is_true():  # noqa: ASYNC110 - told from the loop itself
+            await asyncio.sleep(0.002)
+
+
 def happened_at(event: LeaderEvent) -> datetime:
     return event.traded_at if isinstance(event, LeaderTrade) else event.happened_at
 
@@ -230,3 +238,30 @@ async def test_stream_and_chain_alone_tell_every_trade_once() -> None:
         await follower.until_told(stop(wire, "TRADE"))
         await follower.kill()
     assert len(follower.told) > 200
+
+
+@pytest.mark.parametrize("listed_s", [0, 30])
+async def test_failed_trade_is_named_without_a_node(listed_s: int) -> None:
+    """The stream tells of it, the Data API never lists it, or no longer; the others stay."""
+    options = LeaderOptions(leaders=1, crowd=0, noise=0, rate=0)
+    with serve_stage(open_stage(options)) as wire:
+        follower = Follower(wire)
+        await follower.until_connected(3)
+        (failing,) = wire.act(slug=SLUG)
+        # The stream is a moment late, and the Data API later than that.
+        wire.advance(2)
+        await until(lambda: len(follower.told) == 1)
+        wire.advance(listed_s)
+        await follower.beat()
+        wire.http.post(
+            "/sandbox/leaders/fail", json={"transaction_hash": failing["transaction_hash"]}
+        )
+        (kept,) = wire.act(slug=SLUG)
+        for _ in range(17):
+            wire.advance(60)
+            await follower.beat()
+        await until(lambda: bool(follower.removed))
+        await follower.kill()
+    assert follower.removed == [failing["key"]]
+    assert Counter(one.key for one in follower.told) == Counter((failing["key"], kept["key"]))
+    assert follower.conflicts == []

@@ -247,6 +247,94 @@ def test_log_that_was_taken_back_names_the_trade_and_its_return_is_no_new_one() 
     assert desk.hear(one, by="chain", log=9) == []
 
 
+# Trades that failed ------------------------------------------------------------------------------
+
+
+def swept(desk: Desk, *rows: LeaderTrade, minutes: float = 11, hours_back: float = 1) -> list[str]:
+    """Hear a walk that was read so long after the trades, and return whose keys it misses."""
+    desk.walk(list(rows))
+    now = NOW + timedelta(minutes=minutes)
+    start = now - timedelta(hours=hours_back)
+    return list(desk.merge.take_unlisted(LEADER, start=start, end=now, now=now))
+
+
+def later(tx: int = 99, after_s: float = 60) -> LeaderTrade:
+    """A listed fill that happened after the others."""
+    instant = NOW + timedelta(seconds=after_s)
+    return replace(trade("3", tx=tx, source=API), traded_at=instant, received_at=instant)
+
+
+def test_trade_that_the_data_api_never_lists_failed() -> None:
+    """Told by the stream, not listed, although later ones are: named once."""
+    desk = Desk()
+    desk.hear(trade(tx=1))
+    desk.hear(trade(tx=2))
+    assert swept(desk, *api("10", tx=2), later()) == [trade(tx=1).key]
+    assert swept(desk, *api("10", tx=2), later(), minutes=16) == []
+
+
+def test_trade_that_was_listed_and_is_not_any_more_failed() -> None:
+    desk = Desk()
+    desk.hear(trade())
+    assert swept(desk, *api("10"), minutes=1) == []
+    assert swept(desk, later()) == [trade().key]
+
+
+def test_trade_is_not_missed_before_its_time() -> None:
+    """Boundary: ten minutes after the fill it should be there, a moment earlier it may be late."""
+    desk = Desk()
+    desk.hear(trade())
+    assert swept(desk, later(), minutes=9.999) == []
+    assert swept(desk, later(), minutes=10) == [trade().key]
+
+
+def test_list_that_ends_before_a_trade_proves_nothing() -> None:
+    """The Data API stands still: everything newer is missing there, and nothing has failed."""
+    desk = Desk()
+    desk.hear(trade())
+    assert swept(desk) == []
+    assert swept(desk, later(after_s=0)) == []
+    assert swept(desk, later(after_s=1)) == [trade().key]
+
+
+def test_walk_that_does_not_reach_a_trade_proves_nothing() -> None:
+    desk = Desk()
+    desk.hear(trade())
+    assert swept(desk, later(), hours_back=0.1) == []
+    assert swept(desk, later(), minutes=59, hours_back=1) == [trade().key]
+
+
+def test_trade_that_a_node_has_shown_is_the_nodes_to_take_back() -> None:
+    desk = Desk()
+    desk.hear(trade())
+    desk.hear(trade(source=CHAIN), by="chain", log=4)
+    assert swept(desk, later()) == []
+
+
+def test_trade_that_is_listed_with_other_numbers_is_a_contradiction_and_no_failure() -> None:
+    desk = Desk()
+    desk.hear(trade("10"))
+    assert swept(desk, *api("12"), later()) == []
+    assert swept(desk, *api("12"), later(), minutes=12) == []
+
+
+def test_true_repeat_that_failed_is_the_one_that_is_missed() -> None:
+    """Two equal fills were listed, one is left: one of them failed, whichever it was."""
+    desk = Desk()
+    desk.walk(api("10", "10"))
+    assert swept(desk, *api("10"), later()) == [desk.told[1].key]
+
+
+def test_what_may_be_missed_is_forgotten_with_its_transaction() -> None:
+    """Without the Data API nothing is ever missed, and memory stays bounded."""
+    desk = Desk(max_groups=10)
+    for number in range(1, 100):
+        desk.hear(trade(tx=number))
+    assert sum(map(len, desk.merge._young.values())) <= 10
+    desk.merge.prune(NOW + timedelta(days=1))
+    assert not desk.merge._young
+
+
 def test_memory_is_bounded_by_age_and_number() -> None:
     desk = Desk(keep=timedelta(hours=1), max_groups=100)
     for number in range(1000):

@@ -97,7 +97,8 @@ class PolymarketLeaderFeed:
             open_session: Gives a session that refuses redirects, for the sockets.
             market_of: Finds a token's market in memory; only logs of the chain need it.
             on_conflict: Hears of contradictions between sources; what contradicts is not told.
-            on_removed: Hears of told trades whose block the chain took back.
+            on_removed: Hears of told trades that failed: the chain took their block back, or the
+                Data API, which lists later ones, does not list them ten minutes after the fill.
         """
         self._timing = timing or FeedTiming()
         self._now = now
@@ -190,6 +191,13 @@ class PolymarketLeaderFeed:
     def _hear_walk(self, walk: Walk) -> None:
         for trade in self._merge.hear_walk(walk.trades, by=self._data_tally.name):
             self._tell(trade)
+        # A row that could not be read may be the very one that seems to be missing.
+        if not walk.not_taken:
+            now = self._now()
+            for key in self._merge.take_unlisted(
+                walk.leader, start=walk.start, end=walk.end or now, now=now
+            ):
+                self._on_removed(key)
 
     def _hear_activity(self, walk: Walk) -> None:
         for conversion in self._merge.hear_conversions(walk.conversions):

@@ -17,6 +17,7 @@ from typing import Final
 from polybot.adapters.polymarket.leader_feed.sightings import MOST_FILLS, FillGroup, ToldFill
 from polybot.domain.leaders import (
     FeedSource,
+    LeaderAddress,
     LeaderConversion,
     LeaderTrade,
     LeaderTradeKey,
@@ -25,6 +26,8 @@ from polybot.domain.leaders import (
 _Group = tuple[str, str, str, str]
 # Blocks and the stream differ by seconds; more means that one of them is about something else.
 _SAME_TIME: Final = timedelta(seconds=60)
+# The slowest row of two studies was listed after 23 s. What is not there by now never settled.
+_LISTED_WITHIN: Final = timedelta(minutes=10)
 LAG_BUCKETS_S: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Upper ends of the histogram of how much later a source was [s]; the last count is for more."""
 
@@ -67,6 +70,10 @@ class LeaderMerge:
         self._lags: defaultdict[FeedSource, list[int]] = defaultdict(
             lambda: [0] * (len(LAG_BUCKETS_S) + 1)
         )
+        # Told, and not old enough to be missed where the Data API does not list them.
+        self._young: defaultdict[LeaderAddress, dict[LeaderTradeKey, ToldFill]] = defaultdict(dict)
+        self._walks = 0
+        self._listed_until: datetime | None = None
         self.first: Counter[str] = Counter()
         """Trades told first by each source, by its name."""
         self.conflicts: Counter[str] = Counter()
@@ -124,13 +131,45 @@ class LeaderMerge:
             trades: Every fill between two instants, each as often as it happened.
             by: The name of the source.
         """
+        self._walks += 1
         groups: dict[_Group, list[LeaderTrade]] = {}
         for trade in trades:
+            if self._listed_until is None or trade.traded_at > self._listed_until:
+                self._listed_until = trade.traded_at
             groups.setdefault(_group_of(trade), []).append(trade)
         told: list[LeaderTrade] = []
         for name, rows in groups.items():
             told += self._compare(self._group(name, rows[0].received_at), rows, by)
         return tuple(sorted(told, key=lambda trade: trade.traded_at))
+
+    def take_unlisted(
+        self, leader: LeaderAddress, *, start: datetime, end: datetime, now: datetime
+    ) -> tuple[LeaderTradeKey, ...]:
+        """Return, once, the told fills that the walk heard last should list and does not.
+
+        They failed: their transaction never came onto the chain, or was taken back. A list that
+        ends before them proves nothing (it is late), nor does one that contradicts them (that was
+        reported), and what a node has shown is the node's to take back.
+
+        Args:
+            leader: Whose walk it was.
+            start: From where on it is complete.
+            end: Until when.
+            now: When it was read.
+        """
+        until = min(end, now - _LISTED_WITHIN)
+        missing: list[LeaderTradeKey] = []
+        for fill in list(self._young.get(leader, {}).values()):
+            trade = fill.trade
+            if trade is None or not start <= trade.traded_at <= until:
+                continue
+            is_certain = fill.last_walk == self._walks or FeedSource.CHAIN in fill.seen_by
+            if not is_certain and not self._is_passed(trade):
+                continue
+            self._grow_up(leader, fill)
+            if not is_certain and not self._groups[_group_of(trade)].held:
+                missing.append(fill.key)
+        return tuple(missing)
 
     def hear_conversions(
         self, conversions: Sequence[LeaderConversion]
@@ -168,12 +207,24 @@ class LeaderMerge:
             if group.touched_at >= earliest and len(self._groups) <= self._max_groups:
                 break
             self._report(group, None)
-            self._groups.popitem(last=False)
+            name, _ = self._groups.popitem(last=False)
+            for fill in group.told:
+                self._grow_up(LeaderAddress(name[0]), fill)
         while self._conversions:
             at = next(iter(self._conversions.values()))
             if at >= earliest and len(self._conversions) <= self._max_groups:
                 break
             self._conversions.popitem(last=False)
+
+    def _is_passed(self, trade: LeaderTrade) -> bool:
+        """Whether the Data API lists somebody's later fill: it has read the trade's block."""
+        return self._listed_until is not None and self._listed_until > trade.traded_at
+
+    def _grow_up(self, leader: LeaderAddress, fill: ToldFill) -> None:
+        """Miss a fill no more."""
+        young = self._young.get(leader)
+        if young is not None and young.pop(fill.key, None) is not None and not young:
+            del self._young[leader]
 
     def _group(self, name: _Group, at: datetime) -> FillGroup:
         group = self._groups.get(name)
@@ -218,6 +269,8 @@ class LeaderMerge:
                 fill.is_disputed = True
                 self._conflict(trade, group, "content-differs")
         fill.see(trade)
+        if trade.source is FeedSource.DATA_API:
+            fill.last_walk = self._walks
         if log_index is not None:
             fill.log_index = log_index
 
@@ -233,8 +286,10 @@ class LeaderMerge:
             trade=numbered,
             seen_by={trade.source},
             log_index=log_index,
+            last_walk=self._walks if trade.source is FeedSource.DATA_API else 0,
         )
         group.told.append(fill)
+        self._young[trade.leader][fill.key] = fill
         group.absorb(fill)
         self.first[by] += 1
         return numbered

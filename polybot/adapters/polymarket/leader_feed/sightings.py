@@ -36,6 +36,8 @@ class ToldFill:
     aliases: tuple[tuple[FeedSource, Decimal, Decimal], ...] = ()
     """Other numbers, within rounding, by which sources have shown it."""
     log_index: int | None = None
+    last_walk: int = 0
+    """The newest complete walk that listed it; 0: none."""
     is_disputed: bool = False
     """Whether a person was told that sources describe it differently."""
 

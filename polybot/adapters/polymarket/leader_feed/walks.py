@@ -32,6 +32,10 @@ CONVERSION_TYPES: Final = "SPLIT,MERGE,REDEEM,CONVERSION"
 class Walk:
     """Everything between two instants, each row as often as it happened."""
 
+    leader: LeaderAddress
+    start: datetime
+    end: datetime | None
+    """``None``: until it was read."""
     trades: list[LeaderTrade] = field(default_factory=list)
     conversions: list[LeaderConversion] = field(default_factory=list)
     not_taken: Counter[str] = field(default_factory=Counter)
@@ -86,7 +90,7 @@ class WalkReader:
         for _ in range(_TRIES):
             pages = await self._pages(leader, start, end, limit)
             if not _shares_rows(pages):
-                return _joined(pages, start, end)
+                return _joined(leader, pages, start, end)
             limit -= _LIMIT_STEP
         raise DataError("rows move while they are read", reason="leader-walk-unsettled")
 
@@ -147,9 +151,11 @@ def _is_before(page: LeaderPage, start: datetime) -> bool:
     return bool(instants) and max(instants) < start.replace(microsecond=0)
 
 
-def _joined(pages: list[LeaderPage], start: datetime, end: datetime | None) -> Walk:
+def _joined(
+    leader: LeaderAddress, pages: list[LeaderPage], start: datetime, end: datetime | None
+) -> Walk:
     first = start.replace(microsecond=0)
-    walk = Walk()
+    walk = Walk(leader=leader, start=first, end=end)
     for page in pages:
         walk.trades += [
             one
