@@ -1,10 +1,12 @@
 """Every command with its options; what a command does is in the module named after it."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from polybot.cli.copy_commands import copying
 from polybot.cli.key_commands import AsJson, keys
@@ -13,13 +15,29 @@ from polybot.cli.session import Session
 from polybot.domain.modes import Mode, TradingState
 from polybot.errors import PolybotError
 
+# Private keys have 64 digits; some more or less, where one was cut or typed wrongly. No address.
+_KEY: Final = re.compile(r"(?:0[xX])?[0-9a-fA-F]{56,}")
+
 
 class _OneSentenceGroup(TyperGroup):
-    """Tells our own errors in a sentence and a non-zero exit code; others keep their traceback."""
+    """Tells our own errors in a sentence and a non-zero exit code; others keep their traceback.
+
+    What is no command, option or argument is repeated, unless it could be a private key.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as error:
+            _hide_keys(error)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except TyperException as error:
+            _hide_keys(error)
+            raise
         except PolybotError as error:
             session = ctx.obj
             if isinstance(session, Session) and session.debug:
@@ -342,6 +360,15 @@ def version(as_json: AsJson = False) -> None:
 def main() -> None:
     """Run the command line of this process."""
     app()
+
+
+def _hide_keys(error: TyperException) -> None:
+    message, count = _KEY.subn("…", error.message)
+    if count:
+        error.message = (
+            f"{message} (not shown, it could be a private key: one that was typed in a command is "
+            "in the shell's history, and others may have seen it)"
+        )
 
 
 def _change(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from polybot.domain.leaders import Leader, LeaderAddress
 from polybot.errors import ConfigurationError, PermanentError
@@ -10,6 +10,9 @@ from polybot.errors import ConfigurationError, PermanentError
 if TYPE_CHECKING:
     from polybot.adapters.polymarket.keccak import Address
     from polybot.config import Settings
+
+# An address with a digit or two too many; a key has 64.
+_LONGEST_SHOWN: Final = 44
 
 
 def read_wallet(text: str) -> LeaderAddress:
@@ -31,7 +34,7 @@ def read_wallet(text: str) -> LeaderAddress:
         address: str = TypeAdapter(AccountAddress).validate_python(text)
     except ValidationError as error:
         why = str(error.errors()[0].get("ctx", {}).get("error", "is no address"))
-        raise PermanentError(f"WALLET {why}; was {text[:60]!a}") from None
+        raise PermanentError(f"WALLET {why}; was {_quoted(text)}") from None
     return LeaderAddress(address.lower())
 
 
@@ -89,13 +92,18 @@ def find_leader(leaders: Iterable[Leader], text: str) -> Leader:
     if len(named) == 1:
         return named[0]
     if len(named) > 1:
-        raise PermanentError(f"{len(named)} leaders are named {text[:40]!a}: give the address")
+        raise PermanentError(f"{len(named)} leaders are named {_quoted(text)}: give the address")
     if not text.startswith(("0x", "0X")):
         raise PermanentError(
-            f"nobody named {text[:40]!a} is followed: `polybot leaders list` shows who is"
+            f"nobody named {_quoted(text)} is followed: `polybot leaders list` shows who is"
         )
     address = read_wallet(text)
     for one in followed:
         if one.address == address:
             return one
     raise PermanentError(f"{address} is not followed: `polybot leaders add {address}` follows it")
+
+
+def _quoted(text: str) -> str:
+    # Next to an address in a wallet stands its key, which is longer.
+    return f"{text!a}" if len(text) <= _LONGEST_SHOWN else f"({len(text)} characters)"

@@ -180,6 +180,37 @@ def test_help_of_keys_says_what_is_done_with_them(arguments: tuple[str, ...]) ->
     assert "key" in run(*arguments).output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("key", "import", "KEY"),
+        ("key", "KEY"),
+        ("KEY",),
+        ("--KEY",),
+        ("--mode", "KEY", "status"),
+        ("key", "import", "--KEY"),
+        ("key", "import", "--key=KEY"),
+        ("key", "show-address", "KEY"),
+        ("doctor", "KEY"),
+        ("up", "--port", "KEY"),
+        ("leaders", "add", "KEY"),
+        ("leaders", "show", "KEY"),
+        ("leaders", "pause", "KEY"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("spelt", [KEY, f"0x{KEY}", f"0x{KEY}0", KEY[:60].upper()])
+def test_a_key_in_the_place_of_something_else_is_not_repeated(
+    arguments: tuple[str, ...], spelt: str
+) -> None:
+    """The terminal, and what records it, must not learn more than a dozen of its digits."""
+    result = run(*(one.replace("KEY", spelt) for one in arguments))
+    assert result.exit_code != 0
+    shown = "".join(character for character in result.output if character.isalnum()).lower()
+    pieces = (spelt[start : start + 12].lower() for start in range(2, len(spelt) - 12))
+    assert not [piece for piece in pieces if piece in shown]
+
+
 def test_nothing_that_is_typed_is_echoed(tmp_path: Path) -> None:
     """At a real terminal: key and passphrase are asked for, and neither comes back."""
     process, terminal = at_a_terminal("key", "import", folder=tmp_path)

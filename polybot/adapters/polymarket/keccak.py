@@ -48,7 +48,9 @@ def parse_address(text: str) -> Address:
     Source: eips.ethereum.org/EIPS/eip-55 (2026-11-22).
     """
     if not _ADDRESS.fullmatch(text):
-        raise ValueError(f"address must be 0x and 40 hexadecimal digits, was {text[:48]!a}")
+        # Next to an address in a wallet stands its key, which is longer.
+        shown = f"{text!a}" if len(text) <= 44 else f"({len(text)} characters)"
+        raise ValueError(f"address must be 0x and 40 hexadecimal digits, was {shown}")
     address = checksum_address(bytes.fromhex(text[2:]))
     digits = text[2:]
     if digits not in (digits.lower(), digits.upper()) and text != address:
