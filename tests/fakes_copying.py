@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from polybot.domain.alerts import Alert
 from polybot.domain.books import BookFeedHealth, OrderBook
 from polybot.domain.leaders import (
+    FeedSource,
     LeaderAddress,
     LeaderEvent,
     LeaderPosition,
@@ -50,6 +51,7 @@ class ScriptedFeed:
         self.failures: list[Exception] = []
         self.starts = 0
         self.sources: tuple[SourceHealth, ...] = ()
+        self.later: dict[FeedSource, tuple[int, ...]] = {}
         self._sink: Callable[[LeaderEvent], None] | None = None
 
     def follow(self, watermarks: dict[LeaderAddress, datetime]) -> None:
@@ -75,6 +77,9 @@ class ScriptedFeed:
 
     def health(self) -> tuple[SourceHealth, ...]:
         return self.sources
+
+    def lags(self) -> dict[FeedSource, tuple[int, ...]]:
+        return self.later
 
     def tell(self, *events: LeaderEvent) -> None:
         """Call the sink, as a frame's handler does."""

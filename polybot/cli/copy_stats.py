@@ -9,7 +9,7 @@ from polybot.cli.copy_log import leader_of
 from polybot.cli.copy_status import NOTHING_YET
 from polybot.cli.session import Session, console, print_json, say, text_table
 from polybot.cli.trades import parse_since
-from polybot.domain.leaders import CopyRecord, Leader, LeaderAddress, LeaderHolding, Sizing
+from polybot.domain.leaders import CopyRecord, Leader, LeaderAddress, LeaderHolding
 from polybot.domain.markets import MarketWindow
 from polybot.reports.markdown import number
 
@@ -107,11 +107,10 @@ def _lag_by_source(records: Iterable[CopyRecord]) -> dict[str, dict[str, float |
 
 
 def _drift(leader: Leader, holdings: Iterable[LeaderHolding]) -> list[dict[str, Any]]:
-    """Return what we hold beside what the leader's share would be, by the record.
+    """Return what we hold beside what the leader's share would be, by the record."""
+    from polybot.copy_trading.drift import SIZED_BY_SHARE
 
-    A fixed stake, or one that follows the equities, has no share to compare with.
-    """
-    has_share = leader.policy.sizing in (Sizing.PROPORTIONAL, Sizing.POSITION_TARGET)
+    has_share = leader.policy.sizing in SIZED_BY_SHARE
     rows = []
     for one in holdings:
         if not (one.our_size or (one.leader_size and _is_copied(one.slug))):

@@ -174,6 +174,7 @@ class Assembly:
             drift_at=drift_at,
             troubles=self.troubles.listed(),
             books=self._ports.books.health(),
+            later_than_first=self._ports.feed.lags(),
             contradictions=dict(self.feed_watch.contradictions),
         )
 

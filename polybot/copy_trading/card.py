@@ -13,8 +13,9 @@ from polybot.copy_trading.status import (
     Trouble,
 )
 from polybot.domain.books import BookFeedHealth
-from polybot.domain.leaders import DesiredState, LeaderState, SourceHealth
+from polybot.domain.leaders import DesiredState, FeedSource, LeaderState, SourceHealth
 from polybot.domain.modes import Mode
+from polybot.ports import LAG_BUCKETS_S
 from polybot.reports.markdown import escape_markdown, instant, number, signed, table
 
 # Whoever follows more leaders reads the rest with `polybot copy status`.
@@ -32,6 +33,7 @@ def copying_card(status: CopyStatus, *, mode: Mode) -> str:
         _section("Leaders", _leaders(status.leaders)),
         _section("Latency", _latencies(status)),
         _section("Feeds", _sources(status.sources)),
+        _section("Second to tell", _later(status.later_than_first)),
         _section("Books", _books(status.books)),
         _section("Thrown away", _thrown_away(status)),
         _section("Orders", _orders(status)),
@@ -162,6 +164,26 @@ def _sources(sources: tuple[SourceHealth, ...]) -> str:
     )
     headings = ["Feed", "State", "Last heard (UTC)", "Messages", "Followed", "First"]
     return table([*headings, "Reconnects", "Freezes", "Rejected", "Shed"], rows) if sources else ""
+
+
+def _later(later: dict[FeedSource, tuple[int, ...]]) -> str:
+    """Return how much later than the first each source told the same trades."""
+    rows = [
+        [source.value, str(sum(counts)), *(_at_most(counts, part) for part in (0.5, 0.95, 0.99))]
+        for source, counts in sorted(later.items())
+        if sum(counts)
+    ]
+    return table(["Feed", "Trades", "p50 [s]", "p95 [s]", "p99 [s]"], rows) if rows else ""
+
+
+def _at_most(counts: tuple[int, ...], part: float) -> str:
+    """Return the upper end of the bucket in which a percentile lies."""
+    left = part * sum(counts)
+    for count, end in zip(counts, LAG_BUCKETS_S, strict=False):
+        left -= count
+        if left <= 0:
+            return f"at most {end:g}"
+    return f"more than {LAG_BUCKETS_S[-1]:g}"
 
 
 def _books(books: BookFeedHealth) -> str:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from polybot.copy_trading.status import Drift
-from polybot.domain.leaders import Leader, LeaderHolding, LeaderPosition
+from polybot.domain.leaders import Leader, LeaderHolding, LeaderPosition, Sizing
 from polybot.domain.markets import MarketWindow
 from polybot.domain.money import ZERO_SHARES
 
@@ -18,6 +18,8 @@ from polybot.domain.money import ZERO_SHARES
 QUIET: Final = timedelta(seconds=180)
 # Venue and record may differ by the dust of roundings [shares].
 DUST: Final = Decimal("0.01")
+SIZED_BY_SHARE: Final = frozenset({Sizing.PROPORTIONAL, Sizing.POSITION_TARGET})
+"""A fixed stake, or one that follows the equities, has no share of the leader's to compare with."""
 _NONE: Final = Decimal(0)
 
 
@@ -33,16 +35,18 @@ def compare_holdings(
     """
     shown = {one.token_id: one for one in positions if one.is_open and _is_supported(one.slug)}
     known = {one.token_id: one for one in holdings}
+    has_share = leader.policy.sizing in SIZED_BY_SHARE
     drifts = []
     for token_id in dict.fromkeys((*known, *shown)):
         position, holding = shown.get(token_id), known.get(token_id)
+        size = _NONE if position is None else position.size
         drift = Drift(
             leader=leader.address,
             token_id=token_id,
             slug=_slug_of(position, holding),
-            leader_size=_NONE if position is None else position.size,
+            leader_size=size,
             recorded_leader_size=_NONE if holding is None else holding.leader_size,
-            expected_size=_NONE if position is None else position.size * leader.policy.scale,
+            expected_size=size * leader.policy.scale if has_share else None,
             our_size=_NONE if holding is None else holding.our_size,
         )
         if drift.leader_size or drift.recorded_leader_size or drift.our_size:

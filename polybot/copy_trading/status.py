@@ -11,7 +11,13 @@ from decimal import Decimal
 from enum import StrEnum
 
 from polybot.domain.books import BookFeedHealth
-from polybot.domain.leaders import LeaderAddress, LeaderState, Lease, SourceHealth
+from polybot.domain.leaders import (
+    FeedSource,
+    LeaderAddress,
+    LeaderState,
+    Lease,
+    SourceHealth,
+)
 from polybot.domain.markets import OutcomeTokenId
 from polybot.domain.modes import TradingState
 
@@ -147,15 +153,15 @@ class Drift:
     """What the venue says the leader holds [shares]."""
     recorded_leader_size: Decimal
     """What the recorded trades add up to [shares]."""
-    expected_size: Decimal
-    """``scale`` × ``leader_size`` [shares]."""
+    expected_size: Decimal | None
+    """``scale`` × ``leader_size`` [shares]; ``None``: the sizing aims at no share of his."""
     our_size: Decimal
     """[shares]"""
 
     @property
-    def difference(self) -> Decimal:
+    def difference(self) -> Decimal | None:
         """Ours minus expected [shares]: positive where we hold more than the leader's share."""
-        return self.our_size - self.expected_size
+        return None if self.expected_size is None else self.our_size - self.expected_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,5 +210,7 @@ class CopyStatus:
     """``None``: not compared yet."""
     troubles: tuple[Trouble, ...]
     books: BookFeedHealth = field(default_factory=BookFeedHealth)
+    later_than_first: dict[FeedSource, tuple[int, ...]] = field(default_factory=dict)
+    """Sightings of what another source had told before, by ``LAG_BUCKETS_S``."""
     contradictions: dict[str, int] = field(default_factory=dict)
     """Sightings that contradicted another source's and were held back, by reason."""

@@ -6,7 +6,7 @@ decision may be based on. ``Exchange.submit`` is the exception: it returns what 
 """
 
 from polybot.ports.copy_ledger import CapChecks, CopyLedger
-from polybot.ports.leaders import BookFeed, LeaderFeed, LeaderHistory
+from polybot.ports.leaders import LAG_BUCKETS_S, BookFeed, LeaderFeed, LeaderHistory
 from polybot.ports.ledger import Ledger, LimitChecks
 from polybot.ports.venue import (
     AccountExchange,
@@ -20,6 +20,7 @@ from polybot.ports.venue import (
 )
 
 __all__ = [
+    "LAG_BUCKETS_S",
     "AccountExchange",
     "BookFeed",
     "CapChecks",

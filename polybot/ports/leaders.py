@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from polybot.domain.books import BookFeedHealth, OrderBook
 from polybot.domain.leaders import (
+    FeedSource,
     LeaderAddress,
     LeaderEvent,
     LeaderPosition,
@@ -16,6 +17,9 @@ from polybot.domain.leaders import (
 from polybot.domain.markets import (
     OutcomeTokenId,
 )
+
+LAG_BUCKETS_S: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Upper ends of the histogram of how much later a source was [s]; the last count is for more."""
 
 
 class LeaderFeed(Protocol):
@@ -50,6 +54,10 @@ class LeaderFeed(Protocol):
 
     def health(self) -> tuple[SourceHealth, ...]:
         """Return how each source is doing."""
+        ...
+
+    def lags(self) -> dict[FeedSource, tuple[int, ...]]:
+        """Return how much later than the first each source told a trade, by ``LAG_BUCKETS_S``."""
         ...
 
 

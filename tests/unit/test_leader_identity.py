@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybot.adapters.polymarket.leader_feed.identity import (
-    LAG_BUCKETS_S,
     Conflict,
     LeaderMerge,
 )
@@ -27,6 +26,7 @@ from polybot.domain.leaders import (
 from polybot.domain.markets import ConditionId, OutcomeTokenId
 from polybot.domain.money import Shares
 from polybot.domain.orders import Side
+from polybot.ports import LAG_BUCKETS_S
 from tests.leader_rows import CONDITION, NOW, TOKEN, WALLET, transaction
 
 LEADER = LeaderAddress(WALLET)

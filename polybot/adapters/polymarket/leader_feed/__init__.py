@@ -7,11 +7,10 @@ from polybot.adapters.polymarket.leader_feed.feed import (
     PolymarketLeaderFeed,
 )
 from polybot.adapters.polymarket.leader_feed.history import PolymarketLeaderHistory
-from polybot.adapters.polymarket.leader_feed.identity import LAG_BUCKETS_S, Conflict
+from polybot.adapters.polymarket.leader_feed.identity import Conflict
 from polybot.adapters.polymarket.leader_feed.stream import StreamTiming
 
 __all__ = [
-    "LAG_BUCKETS_S",
     "ChainTiming",
     "Conflict",
     "FeedSources",

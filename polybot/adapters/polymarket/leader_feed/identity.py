@@ -22,14 +22,13 @@ from polybot.domain.leaders import (
     LeaderTrade,
     LeaderTradeKey,
 )
+from polybot.ports import LAG_BUCKETS_S
 
 _Group = tuple[str, str, str, str]
 # Blocks and the stream differ by seconds; more means that one of them is about something else.
 _SAME_TIME: Final = timedelta(seconds=60)
 # The slowest row of two studies was listed after 23 s. What is not there by now never settled.
 _LISTED_WITHIN: Final = timedelta(minutes=10)
-LAG_BUCKETS_S: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Upper ends of the histogram of how much later a source was [s]; the last count is for more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
