@@ -342,6 +342,7 @@ def test_only_a_person_mends_what_halts() -> None:
         ),
         (425, {"error_msg": "matching engine is restarting"}, Restriction.RESTARTING, 90),
         (425, {}, Restriction.RESTARTING, 90),
+        (503, {"error": "The Matching Engine is restarting"}, Restriction.RESTARTING, 90),
         (
             503,
             {"error": POST_ONLY, "code": "post_only_mode", "retry_after_seconds": 41},
