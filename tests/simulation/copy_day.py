@@ -30,6 +30,7 @@ from polybot.adapters.polymarket.leader_feed.feed import (
 from polybot.adapters.polymarket.leader_feed.history import PolymarketLeaderHistory
 from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.adapters.storage.ledger import open_ledger
+from polybot.copy_trading import catalog
 from polybot.copy_trading.engine import CopyLoop
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.domain.books import BookFeedHealth, OrderBook
@@ -38,7 +39,7 @@ from polybot.domain.markets import OutcomeTokenId
 from polybot.domain.modes import Mode
 from polybot.errors import PolybotError
 from polybot.sandbox.clock import RunningClock
-from polybot.sandbox.fault_plan import FaultPlan, PlannedFault
+from polybot.sandbox.fault_plan import PlannedFault
 from polybot.sandbox.leaders import rtds
 from polybot.sandbox.leaders.stage import LeaderStage
 from polybot.sandbox.leaders.truth import truth_rows
@@ -50,6 +51,7 @@ from tests.ledgers import new_ledger
 from tests.simulation.copy_outcomes import MAX_AGE_S, DayForm, DayOutcomes
 from tests.simulation.ledgers import fast_folder
 from tests.simulation.memory_server import MemoryServer, memory_for_sockets
+from tests.simulation.remembered import RememberingPlan, quick_venue
 from tests.simulation.virtual import VirtualClock, VirtualLoop, VirtualTime
 
 URL: Final = "http://venue.test"
@@ -142,7 +144,7 @@ class CopyDay:
         self.random = Random(f"copy-day-{seed}")
         self.time = VirtualTime(_START_S)
         self.clock = _Clock(self.time)
-        self.plan = FaultPlan(seed, _faults(wanted.latest_s))
+        self.plan = RememberingPlan(seed, _faults(wanted.latest_s))
         self.venue = SandboxVenue(seed=seed, clock=_VenueTime(self.time))
         options = LeaderOptions(leaders=3, rate=wanted.rate, crowd=2, noise=1.0)
         self.stage = LeaderStage(self.venue, options)
@@ -374,12 +376,21 @@ def _long_ago(time: VirtualTime) -> datetime:
 
 def play_day(seed: int, folder: Path, wanted: DayForm) -> DayOutcomes:
     """Play a day, or a part of one."""
-    day = CopyDay(seed, folder, wanted)
+    with quick_venue():
+        return _play_day(CopyDay(seed, folder, wanted))
+
+
+def _play_day(day: CopyDay) -> DayOutcomes:
     loop = VirtualLoop(day.time)
     asyncio.set_event_loop(loop)
     try:
-        # Sockets of the sandbox look for what is due once a second instead of 200 times.
-        with memory_for_sockets(day.server), mock.patch.object(rtds, "_TICK_S", 1.0):
+        # Sockets of the sandbox look for what is due once a second instead of 200 times, and the
+        # bot for markets whose time has come as often: what it finds comes later, not sooner.
+        with (
+            memory_for_sockets(day.server),
+            mock.patch.object(rtds, "_TICK_S", 1.0),
+            mock.patch.object(catalog, "_LOOK_EVERY_S", 1.0),
+        ):
             try:
                 loop.run_until_complete(day.play())
             finally:

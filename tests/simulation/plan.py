@@ -13,6 +13,7 @@ from polybot.sandbox.fault_plan import (
     FaultPlan,
     PlannedFault,
 )
+from tests.simulation.remembered import RememberingPlan
 
 ALL_KINDS: Final = (
     *REQUEST_FAULTS,
@@ -76,7 +77,7 @@ def plan_hour(
                 duration_s=120,
             )
         )
-    return FaultPlan(seed, rules)
+    return RememberingPlan(seed, rules)
 
 
 def _venue_fault(

@@ -18,6 +18,7 @@ from tests.simulation.hour import Bot, Hour
 from tests.simulation.ledgers import fast_folder
 from tests.simulation.model import InvariantError
 from tests.simulation.owner import lift_halt, operate
+from tests.simulation.remembered import quick_venue
 from tests.simulation.rows import ledger_digest
 from tests.simulation.runs import cancel_something, decide, follow, reconcile, settle, trend
 from tests.simulation.virtual import VirtualLoop
@@ -217,6 +218,7 @@ def play(seed: int, *, length_s: int = 3600) -> Outcomes:
         tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-hour-") as folder,
         cables_for_sockets(),
         shared_statements(),
+        quick_venue(),
     ):
         hour = Hour(seed, Path(folder), length_s=length_s)
         broken = ""

@@ -30,6 +30,7 @@ from tests.simulation.ledgers import WatchedLedger, fast_folder
 from tests.simulation.model import InvariantError
 from tests.simulation.owner import set_state
 from tests.simulation.player import virtual_loop
+from tests.simulation.remembered import quick_venue
 from tests.simulation.runs import reconcile, settle
 from tests.simulation.runs import trend as run_trend
 from tests.simulation.turns import Turns
@@ -67,6 +68,7 @@ def race(seed: int) -> Raced:
         tempfile.TemporaryDirectory(dir=fast_folder(), prefix="polybot-race-") as folder,
         cables_for_sockets(),
         shared_statements(),
+        quick_venue(),
     ):
         hour = Hour(seed, Path(folder), length_s=300, risk_limits=SCENARIOS[name])
         try:

@@ -5,9 +5,12 @@ one of them run and chooses who is next from a seed.
 """
 
 import asyncio
+import heapq
 import selectors
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 
 class VirtualTime:
@@ -26,19 +29,6 @@ class VirtualTime:
         return self.start_s * 1000 + int(self.elapsed_s * 1000 + 1e-6)
 
 
-class _NoSockets(selectors.SelectSelector):
-    """Watches nothing: where asyncio would wait for the world, virtual time passes."""
-
-    def __init__(self, wait: Callable[[float | None], None]) -> None:
-        super().__init__()
-        self._wait = wait
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout > 0:
-            self._wait(timeout)
-        return []
-
-
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose waits cost nothing and always end in the same order."""
 
@@ -51,17 +41,33 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """
         self.virtual = time
         self._wait_for = wait or self._jump
-        super().__init__(_NoSockets(self._idle))
+        super().__init__(selectors.SelectSelector())
         self._clock_resolution = 1e-6
 
     def time(self) -> float:
         return self.virtual.elapsed_s
 
-    def _idle(self, timeout: float | None) -> None:
-        if timeout is None:
-            raise RuntimeError("nothing will ever happen: every task waits for another")
-        # The very instant of the next timer: sums of floats would end just before it.
-        self._wait_for(self._scheduled[0]._when)  # type: ignore[attr-defined]
+    def _run_once(self) -> None:
+        """Do one turn as asyncio does, without asking the world for what it never has."""
+        ready: deque[Any] = self._ready  # type: ignore[attr-defined]
+        timers: list[Any] = self._scheduled  # type: ignore[attr-defined]
+        while timers and timers[0]._cancelled:
+            heapq.heappop(timers)._scheduled = False
+        if not ready and not self._stopping:  # type: ignore[attr-defined]
+            if not timers:
+                raise RuntimeError("nothing will ever happen: every task waits for another")
+            # The very instant of the next timer: sums of floats would end just before it.
+            if timers[0]._when > self.virtual.elapsed_s:
+                self._wait_for(timers[0]._when)
+        end_s = self.virtual.elapsed_s + self._clock_resolution
+        while timers and timers[0]._when < end_s:
+            timer = heapq.heappop(timers)
+            timer._scheduled = False
+            ready.append(timer)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
     def _jump(self, until_s: float) -> None:
         self.virtual.elapsed_s = max(self.virtual.elapsed_s, until_s)

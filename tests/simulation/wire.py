@@ -23,8 +23,8 @@ from polybot.sandbox.fault_plan import PlannedFault
 from polybot.sandbox.feeds import UserFeed
 from polybot.sandbox.injector import FaultInjector, is_spared, replacement
 from polybot.sandbox.public import PublicRoutes
-from polybot.sandbox.seeds import stream
 from tests.simulation.frames import frame, handshake, parsed, response, unframed
+from tests.simulation.remembered import OneDraw
 from tests.simulation.virtual import VirtualLoop
 
 URL: Final = "http://venue.test"
@@ -59,8 +59,8 @@ class CableFaults:
 
     def _draw(self, name: str, share: float) -> float | None:
         self._count += 1
-        source = stream("cable", self._seed, name, self._count)
-        return source.random() if source.random() < share else None
+        drawn = OneDraw("cable", self._seed, name, self._count).random()
+        return drawn / share if drawn < share else None
 
     def _note(self, kind: str) -> bool:
         self.fired[kind] += 1

@@ -1,0 +1,152 @@
+"""The sandbox's own answers, reached with less work: what never changes is worked out once.
+
+Nothing here makes an answer of the venue different; its seconds, books and faults stay seeded.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Any, Final
+from unittest import mock
+
+from polybot.domain.markets import Outcome
+from polybot.sandbox import fault_plan
+from polybot.sandbox import venue as venue_module
+from polybot.sandbox.books import Fair
+from polybot.sandbox.fault_plan import FaultPlan, PlannedFault
+from polybot.sandbox.listing import VenueMarket
+from polybot.sandbox.prices import MINUTE_S, GeneratedPrices
+from polybot.sandbox.tape import BLOCK_S, Print, Tape
+
+_MOST: Final = 20_000
+
+
+class RememberedPrices(GeneratedPrices):
+    """Generated prices whose averages are added up once, a minute at a time."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._means: dict[tuple[str, int, int], float] = {}
+
+    def mean(self, asset: str, start_s: int, end_s: int) -> float:
+        """Return the same average: ``fsum`` is exact, so parts and order make no difference."""
+        key = (asset, start_s, end_s)
+        found = self._means.get(key)
+        if found is None:
+            if len(self._means) >= _MOST:
+                self._means.clear()
+            found = math.fsum(self._spots(asset, start_s, end_s)) / (end_s - start_s)
+            self._means[key] = found
+        return found
+
+    def _spots(self, asset: str, start_s: int, end_s: int) -> Iterator[float]:
+        for minute in range(start_s // MINUTE_S, (end_s - 1) // MINUTE_S + 1):
+            first_s = minute * MINUTE_S
+            seconds = self._minute(asset, minute)[0]
+            yield from seconds[max(start_s - first_s, 0) : end_s - first_s]
+
+
+class LazyTape(Tape):
+    """Everybody's trades; where only the newest is asked for, only that one gets its price."""
+
+    def __init__(self, seed: int, fair: Fair) -> None:
+        super().__init__(seed, fair)
+        self._newest: dict[tuple[str, int], Print | None] = {}
+        self._traded: set[int] = set()
+        self._priced_s: int | None = None
+
+    def newest(self, market: VenueMarket, at_s: int) -> Print | None:
+        open_s = at_s - at_s % BLOCK_S
+        for start_s in range(open_s, open_s - 10 * BLOCK_S, -BLOCK_S):
+            found = self._newest_of(market, start_s, at_s)
+            if found is not None:
+                return found
+        return None
+
+    def _newest_of(self, market: VenueMarket, open_s: int, at_s: int) -> Print | None:
+        if open_s + BLOCK_S > at_s:
+            return self._look_for_newest(market, open_s, at_s)
+        key = (market.condition_id, open_s)
+        if key not in self._newest:
+            if len(self._newest) >= _MOST:
+                self._newest.clear()
+            self._newest[key] = self._look_for_newest(market, open_s, at_s)
+        return self._newest[key]
+
+    def _look_for_newest(self, market: VenueMarket, open_s: int, at_s: int) -> Print | None:
+        """Draw the minute's trades, then price them second by second, the last one first."""
+        self._traded, self._priced_s = set(), -1
+        try:
+            self._generate(market, open_s, at_s)
+            for second in sorted(self._traded, reverse=True):
+                self._priced_s = second
+                found = self._generate(market, open_s, at_s)
+                if found:
+                    return found[0]
+        finally:
+            self._priced_s = None
+        return None
+
+    def _price(
+        self, market: VenueMarket, traded_s: int, outcome: Outcome, side: str, depth: int
+    ) -> int | None:
+        if self._priced_s in (None, traded_s):
+            return super()._price(market, traded_s, outcome, side, depth)
+        self._traded.add(traded_s)
+        return None
+
+
+class RememberingPlan(FaultPlan):
+    """A plan that looks for the rules of an occasion once, and asks the same rules as ever."""
+
+    def __init__(self, seed: int, rules: list[PlannedFault] | None = None) -> None:
+        super().__init__(seed, rules)
+        self._known: dict[tuple[tuple[str, ...], str], list[Any]] = {}
+        self._known_of = (0, 0)
+
+    def all_for(self, kinds: tuple[str, ...], route: str, now_s: int) -> list[PlannedFault]:
+        fitting = self._fitting(kinds, route)
+        return [one.rule for one in fitting if self._fires(one, kinds, route, now_s)]
+
+    def first_for(self, kinds: tuple[str, ...], route: str, now_s: int) -> PlannedFault | None:
+        for one in self._fitting(kinds, route):
+            if self._fires(one, kinds, route, now_s):
+                return one.rule
+        return None
+
+    def _fitting(self, kinds: tuple[str, ...], route: str) -> list[Any]:
+        # Rules are added one at a time, and taken away one at a time or all at once.
+        if self._known_of != (self._count, len(self._armed)):
+            self._known, self._known_of = {}, (self._count, len(self._armed))
+        found = self._known.get((kinds, route))
+        if found is None:
+            fitting = (one for one in self._armed if one.rule.kind in kinds)
+            found = [one for one in fitting if one.rule.fits(route)]
+            self._known[kinds, route] = found
+        return found
+
+
+class OneDraw:
+    """One number in [0, 1) that depends on every part and on nothing else.
+
+    A whole random generator behind a single draw costs ten times the draw.
+    """
+
+    def __init__(self, *parts: object) -> None:
+        text = "\x1f".join(map(str, parts))
+        self._number = int.from_bytes(blake2b(text.encode(), digest_size=6).digest()) / (1 << 48)
+
+    def random(self) -> float:
+        return self._number
+
+
+@contextmanager
+def quick_venue() -> Iterator[None]:
+    """Let every venue that is opened meanwhile answer as above, and every plan draw once."""
+    with (
+        mock.patch.object(venue_module, "GeneratedPrices", RememberedPrices),
+        mock.patch.object(venue_module, "Tape", LazyTape),
+        mock.patch.object(fault_plan, "stream", OneDraw),
+    ):
+        yield

@@ -1,0 +1,68 @@
+"""What the simulation works out once is what the sandbox works out each time."""
+
+from polybot.domain.markets import MarketSeries, MarketWindow
+from polybot.sandbox.fault_plan import REQUEST_FAULTS, TRADE_FAULTS, FaultPlan, PlannedFault
+from polybot.sandbox.prices import GeneratedPrices
+from polybot.sandbox.tape import Tape
+from polybot.sandbox.venue import SandboxVenue
+from tests.simulation.remembered import LazyTape, OneDraw, RememberedPrices, RememberingPlan
+
+START_S = 1_795_392_000
+
+
+def test_averages_are_the_same() -> None:
+    """To the last bit, wherever a span begins and ends."""
+    plain, quick = GeneratedPrices(5), RememberedPrices(5)
+    spans = [(0, 60), (30, 90), (59, 61), (7, 8), (1, 600), (60, 120)]
+    for start_s, end_s in spans * 2:
+        span = "btc", START_S + start_s, START_S + end_s
+        assert quick.mean(*span) == plain.mean(*span)
+
+
+def test_the_newest_trade_is_the_same() -> None:
+    """In windows that run, have ended, or have not begun, at any second of a minute."""
+    venue = SandboxVenue(seed=3)
+    plain, quick = Tape(3, venue.fair_up), LazyTape(3, venue.fair_up)
+    found = 0
+    for number in range(6):
+        window = MarketWindow(series=MarketSeries.parse("eth-5m"), start_s=START_S + 300 * number)
+        market = venue.listing.by_slug(window.slug)
+        assert market is not None
+        for at_s in range(START_S, START_S + 1_500, 37):
+            newest = plain.newest(market, at_s)
+            found += newest is not None
+            assert quick.newest(market, at_s) == newest
+    assert found > 50
+
+
+def test_the_same_faults_fire() -> None:
+    """Rules that end, begin late, fit one route, or are taken away in between."""
+    rules = [
+        PlannedFault(kind="slow", probability=0.2, count=0),
+        PlannedFault(kind="html", route="POST /order", count=3, skip=2),
+        PlannedFault(kind="truncated", route="/data/", probability=0.5, count=4),
+        PlannedFault(kind="rate-limited", from_s=40, until_s=60, probability=0.3, count=0),
+        PlannedFault(kind="trade-failed", probability=0.4, count=0),
+    ]
+    plans = FaultPlan(9, list(rules)), RememberingPlan(9, list(rules))
+    for now_s in range(100):
+        if now_s == 70:
+            for plan in plans:
+                plan.arm(PlannedFault(kind="cut-before", count=2))
+        for route in ("POST /order", "GET /data/orders", "GET /book"):
+            plain, quick = (plan.first_for(REQUEST_FAULTS, route, now_s) for plan in plans)
+            assert plain == quick
+        plain_all, quick_all = (plan.all_for(TRADE_FAULTS, "TRADE x", now_s) for plan in plans)
+        assert plain_all == quick_all
+    assert plans[0].fired == plans[1].fired
+    assert len(plans[0].fired) == 6
+
+
+def test_single_draws_are_spread_evenly() -> None:
+    """A share of the occasions is met as often as it says."""
+    draws = [OneDraw("fault", seed, number).random() for seed in range(40) for number in range(250)]
+    assert all(0 <= one < 1 for one in draws)
+    for share in (0.003, 0.06, 0.5):
+        expected = share * len(draws)
+        assert abs(sum(one < share for one in draws) - expected) < 5 * expected**0.5
+    assert OneDraw("a", 1).random() == OneDraw("a", 1).random() != OneDraw("a", 2).random()
