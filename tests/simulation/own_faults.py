@@ -18,7 +18,7 @@ from polybot.adapters.polymarket.exchange import PolymarketExchange
 from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.adapters.polymarket.wire import own_trades
 from polybot.adapters.storage import ledger as ledger_module
-from polybot.adapters.storage import orders
+from polybot.adapters.storage import intents, orders
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.venue_account import VenueTrade, VenueTradeStatus
 from tests.simulation import runs
@@ -191,6 +191,19 @@ OWN_FAULTS: Final = (
                 ("[check for check in checks(totals, exposure) if not check.passed]", "()"),
             ),
         ),
+        is_race=True,
+    ),
+    OwnFault(
+        name="an order is durable and never booked",
+        patches=(
+            edit(
+                intents.IntentBacklog, "clear", ("_book(transaction, _read(row_id, body))", "pass")
+            ),
+        ),
+    ),
+    OwnFault(
+        name="a new order does not see the one that is not booked",
+        patches=(edit(orders, "_look", ("if row[_HAS_END]:", "if False:")),),
         is_race=True,
     ),
     OwnFault(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from polybot.sqlite_driver import sqlite_module
+from tests.unbooked import show_unbooked
 
 # The ledger's own driver: two SQLite libraries in one process drop each other's locks.
 sqlite3 = sqlite_module()
@@ -41,6 +42,7 @@ class LedgerRows:
                 f"file:{self._path}?mode=ro", uri=True, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
+            show_unbooked(self._connection)
         found: list[Row] = self._connection.execute(query, values).fetchall()
         return found
 
