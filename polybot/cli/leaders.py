@@ -70,7 +70,8 @@ def add_leader(
     _tell(session, leader, as_json=as_json, done=f"following {shown} ({wallet})")
     if not as_json:
         say(f"copies {sizing_line(policy)}, at most {caps_line(policy)} USDC a")
-        say("trade / market / leader / day; nothing from before now is copied")
+        say("trade / market / leader / day; nothing from before now is copied, and nothing outside")
+        say("the crypto Up/Down markets: `polybot leaders show` tells how much of it that is")
 
 
 def set_policy(session: Session, text: str, options: Mapping[str, Any], *, as_json: bool) -> None:
@@ -164,6 +165,11 @@ def _change_state(
     _tell(session, after, as_json=as_json, done=done, before=before.state)
     if held and state is not LeaderState.ACTIVE and not as_json:
         say(_held_line(held))
+        if state is LeaderState.PAUSED:
+            say(
+                f"to stop entries alone: `polybot leaders resume {text}`, then `polybot leaders "
+                f"set {text} --side SELL`"
+            )
 
 
 def _held_line(held: list[LeaderHolding]) -> str:

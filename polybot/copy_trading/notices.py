@@ -46,7 +46,9 @@ def throttled_alert(leader: Leader, reason: str, *, at: datetime, mode: Mode) ->
         f"{mode}: {clean_line(leader.name, _NAME)} is throttled",
         [
             reason,
-            "his trades are recorded and not copied; look at him, then resume by hand",
+            "his trades are recorded and not copied, his exits neither: what we hold through him "
+            "settles with its market",
+            "look at him, then resume by hand",
             f"wallet {leader.address}, at {_second(at)}",
         ],
     )

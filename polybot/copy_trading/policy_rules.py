@@ -4,9 +4,10 @@ The ledger keeps what it is given; whoever takes a policy from a person asks her
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from itertools import pairwise
+from fnmatch import fnmatchcase
+from itertools import pairwise, product
 from typing import Final
 
 from polybot.copy_trading.activity import MAX_COPIES
@@ -20,6 +21,10 @@ _LARGEST_SCALE: Final = Decimal(100)
 _LONGEST_S: Final = 86_400
 # What market names are made of, with the signs of shell patterns.
 _PATTERN: Final = re.compile(r"[a-z0-9*?\[\]!-]{1,80}", re.ASCII)
+_PATTERN_PART: Final = re.compile(r"\*|\[!?\]?[^\]]*\]|.")
+_DIGITS: Final = "0123456789"
+# Epoch seconds have ten digits until the year 2286.
+_START: Final = (_DIGITS,) * 10
 _AMOUNTS: Final = (
     "fixed_usdc",
     "max_trade_usdc",
@@ -86,6 +91,17 @@ def _price_problems(policy: CopyPolicy) -> Iterator[str]:
 def _market_problems(policy: CopyPolicy) -> Iterator[str]:
     if not policy.sides:
         yield "sides must name BUY or SELL"
+    single = tuple(_name_problems(policy))
+    yield from single
+    if not single and not any(_leaves(policy, *series) for series in product(ASSETS, DURATIONS_S)):
+        named = ", ".join((*policy.series, *policy.tags, *policy.slugs))
+        yield (
+            f"nothing could be copied: no market named {'|'.join(ASSETS)}-updown-"
+            f"{'|'.join(DURATIONS_S)}-START is left by {named}"
+        )
+
+
+def _name_problems(policy: CopyPolicy) -> Iterator[str]:
     for series in policy.series:
         try:
             MarketSeries.parse(series)
@@ -97,6 +113,42 @@ def _market_problems(policy: CopyPolicy) -> Iterator[str]:
     for pattern in policy.slugs:
         if not _PATTERN.fullmatch(pattern):
             yield f"slug must be a pattern such as btc-updown-15m-*, was {pattern[:80]!a}"
+
+
+def _leaves(policy: CopyPolicy, asset: str, duration: str) -> bool:
+    """Return whether a policy lets any window of a series be copied."""
+    if policy.series and f"{asset}-{duration}" not in policy.series:
+        return False
+    if policy.tags and asset not in policy.tags and duration not in policy.tags:
+        return False
+    name = (*f"{asset}-updown-{duration}-", *_START)
+    return not policy.slugs or any(_may_match(pattern, name) for pattern in policy.slugs)
+
+
+def _may_match(pattern: str, name: Sequence[str]) -> bool:
+    """Return whether a shell pattern matches any of the names that a template stands for.
+
+    Args:
+        pattern: As ``fnmatch`` reads it.
+        name: For each place the characters that may stand there.
+    """
+    parts: list[str] = _PATTERN_PART.findall(pattern)
+
+    def past_stars(places: Iterable[int]) -> set[int]:
+        found = set(places)
+        for at, part in enumerate(parts):
+            if at in found and part == "*":
+                found.add(at + 1)
+        return found
+
+    places = past_stars([0])
+    for letters in name:
+        places = past_stars(
+            at if parts[at] == "*" else at + 1
+            for at in places
+            if at < len(parts) and any(fnmatchcase(one, parts[at]) for one in letters)
+        )
+    return len(parts) in places
 
 
 def _time_problems(policy: CopyPolicy) -> Iterator[str]:

@@ -22,6 +22,7 @@ from polybot.domain.leaders import (
     CopyRecord,
     CopyVerdict,
     LeaderAddress,
+    LeaderHolding,
     LeaderState,
     Sizing,
     SmallCopies,
@@ -32,7 +33,7 @@ from polybot.domain.orders import Side
 from polybot.sandbox.leaders.wallets import LeaderOptions
 from tests.builders import NOW
 from tests.cli_steps import HOSTILE, ledger_of, run, run_json, run_ok
-from tests.copy_builders import build_trade
+from tests.copy_builders import build_holding, build_trade
 from tests.live_home import KEY
 from tests.sandbox.conftest import SLUG
 from tests.sandbox.leader_wire import QUIET, Wire, open_stage, serve_stage
@@ -252,6 +253,11 @@ def copying(ledger: Any) -> Any:
         (("--tag", "doge"), "tag must be one of"),
         (("--slug", "../etc"), "slug must be a pattern"),
         (("--slug", "all", "--slug", "btc-*"), "stands alone"),
+        (("--slug", "nba-*"), "nothing could be copied"),
+        (("--slug", "btc-updown-15m"), "nothing could be copied"),
+        (("--slug", "doge-updown-*,btc-updown-1h-*"), "nothing could be copied"),
+        (("--series", "btc-15m", "--tag", "eth"), "nothing could be copied"),
+        (("--series", "btc-15m", "--slug", "*-5m-*"), "nothing could be copied"),
         (("--min-price", "0.9", "--max-price", "0.1"), "the least below the most"),
         (("--max-price", "1"), "inside (0, 1)"),
         (("--max-price-above", "2"), "max_price_above must be 0 to 1"),
@@ -268,6 +274,23 @@ def test_policy_that_makes_no_sense_is_refused(
 ) -> None:
     assert why in fails("leaders", "add", WALLET, *options, code=2)
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*",
+        "btc-*",
+        "*-updown-15m-*",
+        "btc-updown-15m-17912412??",
+        "btc-updown-15m-[12]*",
+        "[!a]tc-updown-*",
+        "*1791241200",
+        "????updown*",
+    ],
+)
+def test_pattern_that_some_window_fits_is_taken(pattern: str) -> None:
+    assert problems_of(replace(CopyPolicy(), slugs=("nba-*", pattern))) == ()
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
@@ -304,6 +327,38 @@ def test_pause_and_resume_say_what_was_and_why() -> None:
     assert "paused already" in fails("leaders", "pause", "whale", "again")
     assert run_json("leaders", "resume", "whale", "it is fine")["before"] == "paused"
     assert "say why" in fails("leaders", "pause", "whale", " ", code=2)
+
+
+class HoldingThrough:
+    """The ledger's part that a pause asks, with shares held through the leader."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def holdings(self, address: LeaderAddress) -> tuple[LeaderHolding, ...]:
+        return (replace(build_holding("100", "10"), leader=address),)
+
+
+def test_pause_says_what_becomes_of_what_we_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """His exits are not mirrored meanwhile, and there is a way to leave with him."""
+    run_ok("leaders", "add", WALLET, "--name", "whale")
+    assert "exits" not in run_ok("leaders", "pause", "whale", "enough")
+    run_ok("leaders", "resume", "whale", "back")
+    monkeypatch.setattr("polybot.cli.leaders._copying", HoldingThrough)
+    said = " ".join(run_ok("leaders", "pause", "whale", "enough").split())
+    assert "we still hold shares through it in 1 markets" in said
+    assert "its exits are not mirrored" in said
+    assert "`polybot leaders set whale --side SELL`" in said
+
+
+def test_what_stops_entries_alone_can_be_said_and_taken_back() -> None:
+    run_ok("leaders", "add", WALLET, "--name", "whale")
+    assert run_json("leaders", "set", "whale", "--side", "SELL")["policy"]["sides"] == ["SELL"]
+    both = run_json("leaders", "set", "whale", "--side", "BUY", "--side", "SELL")
+    assert both["policy"]["sides"] == ["BUY", "SELL"]
 
 
 def test_resume_lifts_the_throttle() -> None:

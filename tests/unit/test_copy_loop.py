@@ -437,6 +437,28 @@ async def test_paused_leader_is_recorded_and_not_copied(world: World) -> None:
         assert resumed.verdict is CopyVerdict.PLACED
 
 
+async def test_exits_alone_are_mirrored_where_only_sales_are_allowed(world: World) -> None:
+    """What an owner does who wants no more entries, and wants to leave with him."""
+    leader = world.follow()
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(trade_number(1, size="400"))
+        held = ours(running)
+        assert held > 0
+        running.ledger.set_policy(
+            LEADER, replace(leader.policy, sides=frozenset({Side.SELL})), at=NOW
+        )
+        await running.until(
+            lambda: running.loop._parts.roster.leaders[LEADER].policy.sides == {Side.SELL}
+        )
+        await running.tell(trade_number(2, size="400"))
+        assert running.log()[-1].reason_code == "side"
+        assert ours(running) == held
+        await running.tell(trade_number(3, Side.SELL, size="800"))
+        assert running.log()[-1].verdict is CopyVerdict.PLACED
+        assert ours(running) < 1
+
+
 async def test_one_copy_too_many_throttles_until_a_person_lifts_it(world: World) -> None:
     """At once, durably, with an alert."""
     world.follow(max_repeats=2, max_market_usdc=Decimal(200))
