@@ -192,6 +192,10 @@ def misplace(variable: str, value: str) -> None:
         ("key", "new"),
         ("key", "import"),
         ("status",),
+        ("trades",),
+        ("reconcile",),
+        ("reconcile", "--json"),
+        ("--debug", "reconcile"),
         ("--debug", "key", "import"),
     ],
 )
