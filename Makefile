@@ -44,9 +44,10 @@ coverage: setup  ## Show that the money paths are covered, branch by branch
 	  tests/unit/test_accounting.py tests/unit/test_execution.py tests/unit/test_matching.py \
 	  tests/unit/test_paper.py tests/unit/test_risk.py tests/contract/test_exchange.py
 
-chaos: setup  ## Kill, break and race the bot; CHAOS_FORM=short, ci or long, CHAOS_MINUTES=n a part
+chaos: setup  ## Kill, break, race and fuzz the bot; CHAOS_FORM=short, ci or long, CHAOS_MINUTES=n a part
 	CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m pytest tests/chaos $(if $(filter short,$(CHAOS_FORM)),tests/simulation) $(ARGS)
 	$(if $(filter short,$(CHAOS_FORM)),,CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m tests.simulation)
+	$(if $(filter short,$(CHAOS_FORM)),,CHAOS_FORM=$(or $(CHAOS_FORM),ci) $(BIN)/python -m pytest tests/unit/test_polymarket_signing_oracles.py tests/unit/test_wire_fuzz.py $(ARGS))
 
 check: setup  ## Format, lint, types, import contracts
 	$(BIN)/ruff check

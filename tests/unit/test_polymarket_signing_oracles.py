@@ -1,7 +1,7 @@
 """Every order is hashed, signed and written as both official clients do it.
 
-The default compares some hundred random orders; POLYBOT_TEST_ORDERS_PER_COMBINATION=1000 is the
-long form: a thousand for each exchange, side and signature type.
+``make test`` compares some hundred random orders, ``make chaos`` a thousand for each exchange, side
+and signature type with each client; ``POLYBOT_TEST_ORDERS_PER_COMBINATION`` sets another number.
 """
 
 import json
@@ -32,9 +32,11 @@ from polybot.adapters.polymarket.order_fields import OrderFields, SignatureType
 from polybot.adapters.polymarket.order_wire import build_order_body
 from polybot.adapters.polymarket.signing import OrderSigner
 from polybot.domain.orders import Side, TimeInForce
+from tests.chaos.forms import chosen_form
 from tests.order_cases import TEST_ADDRESS, TEST_KEY, Secret, combinations, random_fields
 
-PER_COMBINATION = int(os.environ.get("POLYBOT_TEST_ORDERS_PER_COMBINATION", "40"))
+USUAL = 40 if chosen_form().name == "short" else 1_000
+PER_COMBINATION = int(os.environ.get("POLYBOT_TEST_ORDERS_PER_COMBINATION", USUAL))
 OWNER = "00000000-0000-0000-0000-000000000001"
 
 

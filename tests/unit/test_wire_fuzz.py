@@ -1,7 +1,7 @@
 """Whatever arrives, a wire parser returns a value or raises ``DataError``: never anything else.
 
-The long form tries as many mutations as its examples allow: ``POLYBOT_TEST_FUZZ=long pytest
-tests/unit/test_wire_fuzz.py``; ``POLYBOT_TEST_FUZZ_EXAMPLES`` sets their number.
+``make chaos`` tries more mutations than ``make test`` does, and ``make chaos CHAOS_FORM=long`` very
+many; ``POLYBOT_TEST_FUZZ_EXAMPLES`` sets their number.
 """
 
 import json
@@ -29,15 +29,18 @@ from polybot.domain.orders import TimeInForce
 from polybot.errors import DataError
 from tests import payloads
 from tests.builders import NOW
+from tests.chaos.forms import chosen_form
 from tests.live_desk import FUNDER
 from tests.payloads import encoded
 from tests.unit.bad_account_answers import GOOD as ACCOUNT
 from tests.unit.bad_account_answers import ORDER_ID
 
-IS_LONG = os.environ.get("POLYBOT_TEST_FUZZ") == "long"
-EXAMPLES = int(os.environ.get("POLYBOT_TEST_FUZZ_EXAMPLES", "100000" if IS_LONG else "150"))
+FORM = chosen_form()
+# Examples do not end by the clock: a slice of the long form tries as many as CI does.
+USUAL = {"short": 150, "ci": 2_000, "long": 2_000 if FORM.is_slice else 100_000}
+EXAMPLES = int(os.environ.get("POLYBOT_TEST_FUZZ_EXAMPLES", USUAL[FORM.name]))
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-pytestmark = pytest.mark.timeout(4 * 3600 if IS_LONG else 300)
+pytestmark = pytest.mark.timeout(300 if FORM.name == "short" else 4 * 3600)
 
 STREAM = UserStream("ws://127.0.0.1:9", None, funder=FUNDER)  # type: ignore[arg-type]
 ACCEPTED = {
