@@ -3,7 +3,7 @@
 Ours is the product's own path: the frame is read and merged, the trade decided on (guards, caps,
 sizing, our book), the order hashed, and in one durable transaction of a SQLite ledger with
 ``synchronous=FULL`` recorded with all limits; then signed and serialised. The clock stops when the
-HTTP client is handed the body. Peers and a floor take turns with it inside one run:
+bytes of the request are there. Peers and a floor take turns with it inside one run:
 
 - ``json.loads`` and both of the official client's create-order calls, as installed and with
   ``coincurve``: no decision, no limits, no record;
@@ -19,7 +19,6 @@ Run: ``make bench`` or ``python benchmarks/bench_copy.py [--rounds 60] [--rows 1
 import argparse
 import asyncio
 import json
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -30,6 +29,7 @@ from pathlib import Path
 
 from bench_order import CREDENTIALS, REFUSAL, floor, timed
 from bench_signing import POSITION, SIGNER, build_order, in_pure_python, unified
+from turns import Turn, machine, report, take_turns
 
 from polybot.adapters.clock import SystemClock
 from polybot.adapters.polymarket.auth import ApiCredentials
@@ -54,6 +54,7 @@ from polybot.domain.leaders import (
 from polybot.domain.markets import Market, MarketSeries, MarketWindow, OutcomeTokenId
 from polybot.domain.modes import Mode
 from polybot.domain.money import Price, Shares, usdc
+from polybot.domain.orders import PreparedOrder
 from polybot.limits import RiskLimits
 from polybot.ports import MarketData
 from polybot.sqlite_driver import sqlite_module
@@ -85,19 +86,13 @@ FLOOR = "floor: fdatasync of 700 B and one signature"
 INSTALLED = "json + polymarket-client, as installed"
 QUICK = "json + polymarket-client, coincurve"
 
-_GIVE_UP_S = 5.0
-
-Turn = Callable[[], float]
-"""Do one turn; return the seconds that count."""
-
-
 CLOCK = SystemClock()
 
 
 class _LastMetre(ClobClient):
-    """Takes the body of an order, notes when, and refuses the order."""
+    """Takes the body of an order and refuses the order."""
 
-    taken_at = 0.0
+    known_owner = CREDENTIALS.key_id
 
     async def credentials(self) -> ApiCredentials:
         return CREDENTIALS
@@ -105,8 +100,17 @@ class _LastMetre(ClobClient):
     async def post_order(
         self, body: bytes, credentials: ApiCredentials, *, at: datetime
     ) -> RawAnswer:
-        self.taken_at = time.perf_counter()
         return RawAnswer(status=400, headers={}, body=REFUSAL)
+
+
+class _TimedExchange(PolymarketExchange):
+    """Notes when an order's bytes are there, signed; its intent is durable by then."""
+
+    signed_at = 0.0
+
+    def sign(self, prepared: PreparedOrder) -> None:
+        super().sign(prepared)
+        self.signed_at = time.perf_counter()
 
 
 class _OneMarket(MarketData):
@@ -189,10 +193,11 @@ class CopyDesk:
                 watermark=since,
             )
         )
-        self.client = _LastMetre(
+        client = _LastMetre(
             "http://127.0.0.1:9", SIGNER, clock=CLOCK, timeout_s=1, order_timeout_s=1
         )
         self.data = _OneMarket()
+        self.exchange = _exchange(folder / name, client, self.data)
         self.books = _StillBooks(OutcomeTokenId(POSITION))
         self.feed = PolymarketLeaderFeed(
             FeedSources(stream_url="ws://127.0.0.1:9", data_url=None), now=CLOCK.instant
@@ -200,7 +205,7 @@ class CopyDesk:
         self.parts = Assembly(
             CopyPorts(
                 ledger=self.ledger,
-                exchange=_exchange(folder / name, self.client, self.data),
+                exchange=self.exchange,
                 account=None,
                 clock=CLOCK,
                 market_data=self.data,
@@ -235,15 +240,12 @@ class CopyDesk:
         self.books.refresh()
         frame = self._frame()
         source = self.feed._streams[0]  # noqa: SLF001 - as its connection does with each frame
-        self.client.taken_at = 0.0
+        self.exchange.signed_at = 0.0
         start = time.perf_counter()
         source._take(source._reader.read(frame, CLOCK.instant))  # noqa: SLF001
-        # Nothing in between: the order is sent in the next turn of the event loop.
-        while not self.client.taken_at and time.perf_counter() - start < _GIVE_UP_S:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        if not self.client.taken_at:
+        if not self.exchange.signed_at:
             raise TypeError(f"not copied: {self.ledger.copy_log(limit=1)}")
-        taken = self.client.taken_at - start
+        taken = self.exchange.signed_at - start
         await self.settle()
         return taken
 
@@ -288,7 +290,7 @@ class CopyDesk:
         return json.dumps(envelope, separators=(",", ":")).encode()
 
 
-def _exchange(home: Path, client: ClobClient, data: MarketData) -> PolymarketExchange:
+def _exchange(home: Path, client: ClobClient, data: MarketData) -> _TimedExchange:
     account = TradingAccount(
         key_address=SIGNER.address, funder=SIGNER.address, signature_type=SignatureType.EOA
     )
@@ -297,7 +299,7 @@ def _exchange(home: Path, client: ClobClient, data: MarketData) -> PolymarketExc
     first = fields_of(build_order(), account, salt=1, timestamp_ms=1_795_348_800_000)
     memory.claim_canary(order_id_of(first), first)
     memory.pass_canary(order_id_of(first))
-    return PolymarketExchange(client, SIGNER, account, market_data=data, clock=CLOCK, memory=memory)
+    return _TimedExchange(client, SIGNER, account, market_data=data, clock=CLOCK, memory=memory)
 
 
 def _never() -> None:
@@ -352,31 +354,6 @@ def add_rows(desk: CopyDesk, rows: int) -> None:
 # Measuring --------------------------------------------------------------------------------------
 
 
-def take_turns(
-    turns: dict[str, Turn], rounds: int, *, seldom: tuple[str, ...] = ()
-) -> dict[str, list[float]]:
-    """Return microseconds per turn; a busy moment of the machine meets all variants."""
-    taken: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in range(20):
-        for name, turn in turns.items():
-            if name not in seldom:
-                turn()
-    for number in range(rounds * 5):
-        for name, turn in turns.items():
-            if name not in seldom or number % 5 == 0:
-                taken[name].append(turn() * 1e6)
-    return taken
-
-
-def report(taken: dict[str, list[float]], ours: str) -> None:
-    """Print medians and p99, and how many times ours each is."""
-    print(f"{'':52}{'median':>9}{'p99':>9}{'best':>9}{'to ours':>9}")
-    for name, each in taken.items():
-        p99 = statistics.quantiles(each, n=100)[98]
-        ratio = statistics.median(each) / statistics.median(taken[ours])
-        print(f"{name:52}{statistics.median(each):9.0f}{p99:9.0f}{min(each):9.0f}{ratio:8.2f}x")
-
-
 def peer(sign: Callable[[SignatureType], Callable[[], object]]) -> Turn:
     """Return what a simple bot does with a frame: parse it and let the client make an order."""
     create = sign(SignatureType.EOA)
@@ -392,7 +369,7 @@ def peer(sign: Callable[[SignatureType], Callable[[], object]]) -> Turn:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=60, help="turns of the slowest variants")
+    parser.add_argument("--rounds", type=int, default=60, help="rows of turns")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the large ledger")
     options = parser.parse_args()
     loop = asyncio.new_event_loop()
@@ -403,16 +380,16 @@ def main() -> None:
             loop.run_until_complete(desk.open())
         path, small, large = desks
         first_us = loop.run_until_complete(path.copy_once()) * 1e6
-        print("from a frame's bytes to the signed order's bytes, microseconds")
+        print(f"from a frame's bytes to the signed order's bytes, microseconds; {machine()}")
         turns: dict[str, Turn] = {
             OURS: lambda: loop.run_until_complete(path.copy_once()),
             FLOOR: floor(Path(name), SignatureType.EOA),
             INSTALLED: peer(in_pure_python(unified)),
             QUICK: peer(unified),
         }
-        taken = take_turns(turns, options.rounds, seldom=(INSTALLED,))
+        taken = take_turns(turns, options.rounds, slow=(INSTALLED,))
         report(taken, OURS)
-        ratio = statistics.median(taken[INSTALLED]) / statistics.median(taken[OURS])
+        ratio = taken[INSTALLED].median / taken[OURS].median
         print(f"first copy of a process: {first_us:.0f}")
         print(f"{INSTALLED}: {ratio:.1f}x ours (goal: at least 8)")
         print("goals on an idle machine: median at most 500, p99 at most 2000")
@@ -441,7 +418,7 @@ def compare_ledgers(
     print("\nthe same with a past, microseconds")
     first, second = names
     report(taken, first)
-    ratio = statistics.median(taken[second]) / statistics.median(taken[first])
+    ratio = taken[second].median / taken[first].median
     print(f"large to small: {ratio:.3f}x of medians (goal: at most 1.1)")
 
 

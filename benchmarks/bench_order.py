@@ -29,6 +29,7 @@ from pathlib import Path
 
 from bench_signing import OWNER, SIGNER, build_order, funder_of, in_pure_python, older, unified
 from bench_signing import floor as bare_signature
+from turns import Taken, Turn, machine, report, take_turns
 
 from polybot.adapters.polymarket.auth import ApiCredentials
 from polybot.adapters.polymarket.clob_client import ClobClient, RawAnswer
@@ -64,9 +65,6 @@ LIMITS = RiskLimits(
 REFUSAL = b'{"error":"no orders found to match with FAK order"}'
 NAMES = ("trading-state", "book-fresh", "spread", "slippage", "min-size", "cash", "daily-loss")
 CHECKS = tuple(RiskCheck(name=name, passed=True, detail="12.5 of at most 25") for name in NAMES)
-
-Timed = Callable[[], float]
-"""Do one turn; return the seconds that count."""
 
 
 class _Clock:
@@ -194,7 +192,7 @@ def _approved(number: int) -> tuple[ApprovedOrder, Decision]:
     return ApprovedOrder(order=order, checks=CHECKS, expected=expected), decision
 
 
-def floor(folder: Path, kind: SignatureType) -> Timed:
+def floor(folder: Path, kind: SignatureType) -> Turn:
     """One append with ``fdatasync`` and one bare signature: what nothing durable can beat."""
     handle = os.open(folder / f"floor-{int(kind)}", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     line = b"x" * 700
@@ -208,7 +206,7 @@ def floor(folder: Path, kind: SignatureType) -> Timed:
     return timed(run)
 
 
-def timed(run: Callable[[], object]) -> Timed:
+def timed(run: Callable[[], object]) -> Turn:
     """Return a turn that counts all of a call."""
 
     def turn() -> float:
@@ -217,20 +215,6 @@ def timed(run: Callable[[], object]) -> Timed:
         return time.perf_counter() - start
 
     return turn
-
-
-def measure(turns: dict[str, Timed], rounds: int) -> dict[str, list[float]]:
-    """Return microseconds per turn; the variants take turns, so a busy moment meets all."""
-    taken: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in range(5):
-        for turn in turns.values():
-            turn()
-    for number in range(rounds * 5):
-        for name, turn in turns.items():
-            # The slow ones take part in every fifth round: enough for a median.
-            if "as installed" not in name or number % 5 == 0:
-                taken[name].append(turn() * 1e6)
-    return taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,38 +269,33 @@ def _watched(part: Part, taken: list[float]) -> Iterator[None]:
         setattr(part.owner, part.method, original)
 
 
-def report(kind: SignatureType, taken: dict[str, list[float]], first_us: float) -> None:
+def tell(kind: SignatureType, taken: dict[str, Taken], first_us: float) -> None:
     """Print what was measured, ours first, and how it stands to the goals."""
-    medians = {name: statistics.median(each) for name, each in taken.items()}
-    print(f"\n{kind.name} (signature type {int(kind)}), microseconds")
-    print(f"{'':52}{'median':>9}{'p99':>9}{'best':>9}{'to ours':>9}")
-    for name, each in taken.items():
-        p99 = statistics.quantiles(each, n=100)[98]
-        ratio = medians[name] / medians[OURS]
-        print(f"{name:52}{medians[name]:9.0f}{p99:9.0f}{min(each):9.0f}{ratio:8.2f}x")
-    bests = {name: min(each) for name, each in taken.items()}
-    ours, best = medians[OURS], bests[OURS]
+    print(f"\n{kind.name} (signature type {int(kind)}), microseconds; {machine()}")
+    report(taken, OURS)
+    ours, bottom = taken[OURS], taken[FLOOR]
     print(f"first order of a process, nothing compiled yet: {first_us:.0f}")
     # A disk that others use makes the floor high and its ratio small; the bests show it free.
     print(
-        f"to the floor: {ours / medians[FLOOR]:.2f}x of medians, {best / bests[FLOOR]:.2f}x of "
-        "bests (goal: at most 2)"
+        f"to the floor: {ours.median / bottom.median:.2f}x of medians, "
+        f"{ours.best / bottom.best:.2f}x of bests (goal: at most 2)"
     )
-    for name in ("polymarket-client, as installed", "py-clob-client-v2, as installed"):
+    for name in SLOW:
         print(
-            f"{name}: {medians[name] / ours:.1f}x ours of medians, {bests[name] / best:.1f}x of "
-            "bests, for less (goal: at least 8)"
+            f"{name}: {taken[name].median / ours.median:.1f}x ours of medians, "
+            f"{taken[name].best / ours.best:.1f}x of bests, for less (goal: at least 8)"
         )
 
 
 OURS = "polybot: place, durable (FULL)"
 FLOOR = "floor: fdatasync of 700 B and one signature"
+SLOW = ("polymarket-client, as installed", "py-clob-client-v2, as installed")
 
 
 def main() -> None:
     """Measure both kinds of wallet and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=60, help="turns of the slowest variants")
+    parser.add_argument("--rounds", type=int, default=60, help="rows of turns")
     rounds = parser.parse_args().rounds
     loop = asyncio.new_event_loop()
     # Beside the sources: a temporary folder in memory would synchronise nothing.
@@ -328,7 +307,7 @@ def main() -> None:
             def ours(desk: Desk = desk) -> float:
                 return desk.take_turn(loop)
 
-            turns = {
+            turns: dict[str, Turn] = {
                 OURS: ours,
                 FLOOR: floor(Path(name), kind),
                 "polymarket-client, as installed": timed(in_pure_python(unified)(kind)),
@@ -336,7 +315,7 @@ def main() -> None:
                 "py-clob-client-v2, as installed": timed(in_pure_python(older)(kind)),
                 "py-clob-client-v2, coincurve": timed(older(kind)),
             }
-            report(kind, measure(turns, rounds), first_us)
+            tell(kind, take_turns(turns, rounds, slow=SLOW), first_us)
             print("ours alone, step by step (medians of a run of its own):")
             for step, median_us in take_apart(desk, loop, rounds * 5).items():
                 print(f"  {step:50}{median_us:9.0f}")

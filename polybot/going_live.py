@@ -213,6 +213,15 @@ class GatedExchange:
             raise DataError("; ".join(stale.reasons), reason="unreconciled")
         return self._exchange.prepare(approved, created_at=created_at)
 
+    def sign(self, prepared: PreparedOrder) -> None:
+        """Sign an order that was prepared with permission.
+
+        Raises:
+            PermanentError: The run has no permission.
+        """
+        self._require_permission()
+        self._exchange.sign(prepared)
+
     async def submit(self, prepared: PreparedOrder) -> SubmitResult:
         """Send an order that was prepared with permission.
 
@@ -247,6 +256,10 @@ class NoExchange:
     def prepare(self, approved: ApprovedOrder, *, created_at: datetime) -> PreparedOrder:
         """Refuse."""
         raise PermanentError(f"this run takes no orders, {approved.order.decision_key} was one")
+
+    def sign(self, prepared: PreparedOrder) -> None:
+        """Refuse."""
+        raise PermanentError(f"this run signs no orders, {prepared.order_id} was one")
 
     async def submit(self, prepared: PreparedOrder) -> SubmitResult:
         """Refuse."""

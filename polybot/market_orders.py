@@ -161,17 +161,5 @@ def expect_fill(order: Order, book: OrderBook) -> ExpectedFill | None:
     )
 
 
-def expect_nothing(order: Order) -> ExpectedFill:
-    """Return the expectation of an order that is tried although its book gives nothing."""
-    return ExpectedFill(
-        size=Shares(Decimal(0)),
-        average_price=order.limit_price,
-        cost_usdc=ZERO_USDC,
-        fee_usdc=ZERO_USDC,
-        half_spread_usdc=ZERO_USDC,
-        break_even=order.limit_price,
-    )
-
-
 def _on_market_grid(limit: Decimal, market: Market) -> Price | None:
     return Price(limit) if 0 < limit < 1 and limit % market.tick_size == 0 else None

@@ -52,7 +52,7 @@ class DecisionDraft:
         self.note(checks=answer.checks, book=summarise_book(book, limit_price=limit_price))
         if isinstance(answer, RefusedOrder):
             self.note(verdict=Verdict.REFUSED, reason=answer.reason)
-        else:
+        elif answer.expected is not None:
             self.note(reason=_expectation(answer.expected))
 
     def note_skip(self, problem: Exception) -> None:

@@ -85,6 +85,7 @@ class ScriptedExchange:
     ) -> None:
         self.answer = answer
         self.reports: dict[OrderId, OrderReport | Exception] = {}
+        self.signed: list[PreparedOrder] = []
         self.submitted: list[PreparedOrder] = []
         self.looked_up: list[OrderId] = []
         self.on_submit: Callable[[PreparedOrder], None] = lambda _: None
@@ -92,6 +93,9 @@ class ScriptedExchange:
     def prepare(self, approved: ApprovedOrder, *, created_at: datetime) -> PreparedOrder:
         order_id = OrderId("0x" + hashlib.sha256(approved.order.decision_key.encode()).hexdigest())
         return PreparedOrder(order_id=order_id, order=approved.order, created_at=created_at)
+
+    def sign(self, prepared: PreparedOrder) -> None:
+        self.signed.append(prepared)
 
     async def submit(self, prepared: PreparedOrder) -> SubmitResult:
         self.submitted.append(prepared)

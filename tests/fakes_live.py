@@ -222,6 +222,9 @@ class FakeLiveExchange:
     def prepare(self, approved: ApprovedOrder, *, created_at: datetime) -> PreparedOrder:
         raise AssertionError("reconciling prepares no order")
 
+    def sign(self, prepared: PreparedOrder) -> None:
+        raise AssertionError("reconciling signs no order")
+
     async def submit(self, prepared: PreparedOrder) -> SubmitResult:
         raise AssertionError("reconciling sends no order")
 

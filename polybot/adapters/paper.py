@@ -80,6 +80,9 @@ class PaperExchange:
         order_id = OrderId("0x" + hashlib.sha256(_identity(approved.order)).hexdigest())
         return PreparedOrder(order_id=order_id, order=approved.order, created_at=created_at)
 
+    def sign(self, prepared: PreparedOrder) -> None:
+        """Do nothing: paper orders have no signature."""
+
     async def submit(self, prepared: PreparedOrder) -> SubmitResult:
         """Match an order with the book as it is once the delay has passed.
 

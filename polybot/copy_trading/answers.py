@@ -17,7 +17,6 @@ from polybot.domain.leaders import (
     SmallCopies,
 )
 from polybot.domain.orders import ApprovedOrder, Order, RiskCheck, Side
-from polybot.market_orders import expect_fill, expect_nothing
 
 ZERO: Final = Decimal(0)
 
@@ -32,7 +31,6 @@ def place(
 ) -> CopyOrder:
     """Return the order with the record and the decision that go with it."""
     market, book = order.market, situation.book
-    expected = None if book is None else expect_fill(order, book)
     reason = _sentence(trade, order, situation)
     decision = Decision(
         key=order.decision_key,
@@ -56,7 +54,7 @@ def place(
         decision_key=order.decision_key,
         follows_conversion=follows_conversion,
     )
-    approved = ApprovedOrder(order=order, checks=checks, expected=expected or expect_nothing(order))
+    approved = ApprovedOrder(order=order, checks=checks)
     return CopyOrder(approved=approved, decision=decision, record=record)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -24,6 +25,7 @@ from polybot.domain.orders import (
     Side,
     SubmitResult,
 )
+from polybot.errors import PolybotError
 from polybot.execution import send_recorded
 from polybot.ports import Exchange, InstantClock
 
@@ -101,6 +103,9 @@ class Sender:
 
     def send(self, record: CopyRecord, prepared: PreparedOrder) -> None:
         """Send an order whose intent was just recorded."""
+        # What is wrong now is wrong a moment later, too, where it is recorded.
+        with suppress(PolybotError):
+            self._exchange.sign(prepared)
         task = asyncio.get_running_loop().create_task(self._send(record, prepared))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
@@ -215,6 +220,9 @@ class _Stopwatch:
 
     def prepare(self, approved: ApprovedOrder, *, created_at: datetime) -> PreparedOrder:
         return self._exchange.prepare(approved, created_at=created_at)
+
+    def sign(self, prepared: PreparedOrder) -> None:
+        self._exchange.sign(prepared)
 
     async def submit(self, prepared: PreparedOrder) -> SubmitResult:
         sent_at = self._clock.instant()

@@ -150,7 +150,8 @@ class ApprovedOrder:
 
     order: Order
     checks: tuple[RiskCheck, ...]
-    expected: "ExpectedFill"
+    expected: "ExpectedFill | None" = None
+    """What the book should give; ``None`` where nobody asks, because working it out takes time."""
 
     def __post_init__(self) -> None:
         """Refuse approvals with a failed check."""

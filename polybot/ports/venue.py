@@ -117,6 +117,14 @@ class Exchange(Protocol):
         """Give an approved order its id; nothing is sent."""
         ...
 
+    def sign(self, prepared: PreparedOrder) -> None:
+        """Do at once what sending a recorded order needs and need not wait for.
+
+        Only once the intent is durable. ``submit`` does it itself where nobody called this: then
+        it takes until the event loop comes to it.
+        """
+        ...
+
     async def submit(self, prepared: PreparedOrder) -> SubmitResult:
         """Send an order exactly once. Never raises for what the venue or network did."""
         ...

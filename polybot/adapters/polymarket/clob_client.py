@@ -126,6 +126,11 @@ class ClobClient:
                 self._credentials = await self._log_in()
             return self._credentials
 
+    @property
+    def known_owner(self) -> str:
+        """The API key's id, as an order's body names it; empty before the first login."""
+        return "" if self._credentials is None else self._credentials.key_id
+
     def refuse(self, credentials: ApiCredentials) -> bool:
         """Note that the venue refused credentials; whether deriving them again may help.
 

@@ -7,7 +7,7 @@ unit differs between sources.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -57,6 +57,21 @@ from polybot.ports import Clock, MarketData
 OLDEST_SENT_S: Final = 30.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sealed:
+    """A signed order, with its request's body where the owner of the API key is known."""
+
+    signed: SignedOrder
+    owner: str
+    body: bytes
+
+    def body_for(self, credentials: ApiCredentials) -> bytes:
+        """Return the body of the request under an API key."""
+        if self.owner == credentials.key_id:
+            return self.body
+        return build_order_body(self.signed, owner=credentials.key_id)
+
+
 class PolymarketExchange:
     """The venue's CLOB, for one key and one wallet."""
 
@@ -89,6 +104,7 @@ class PolymarketExchange:
         self._memory = memory
         self._venue = PolymarketAccount(client, account)
         self._last: HashedOrder | None = None
+        self._sealed: _Sealed | None = None
         self._looks = OrderLookUps(
             self._venue, market_data, clock=clock, memory=memory, patience=patience or Patience()
         )
@@ -121,15 +137,25 @@ class PolymarketExchange:
             wire=dict(hashed.wire),
         )
 
+    def sign(self, prepared: PreparedOrder) -> None:
+        """Sign an order whose intent is durable, and keep its bytes until it is sent.
+
+        Raises:
+            PermanentError: The key or the prepared fields do not fit; ``submit`` says so, too.
+        """
+        signed = self._rebuilt(prepared)
+        owner = self._client.known_owner
+        body = build_order_body(signed, owner=owner) if owner else b""
+        self._sealed = _Sealed(signed=signed, owner=owner, body=body)
+
     async def submit(self, prepared: PreparedOrder) -> SubmitResult:
         """Send an order at most once and return what the answer proves.
 
         An order that did not leave is ``Rejected`` with a reason that begins ``not sent``.
         """
         try:
-            signed = self._signer.rebuild(
-                prepared.wire, order_id=prepared.order_id, known=self._last
-            )
+            sealed = self._take_sealed(prepared)
+            signed = sealed.signed
             credentials = await self._client.credentials()
             now = await self._clock.now()
             objection = self._objection(signed, now) or self._memory.claim_canary(
@@ -139,7 +165,7 @@ class PolymarketExchange:
             return _not_sent(prepared.order_id, str(problem))
         if objection is not None:
             return _not_sent(prepared.order_id, objection)
-        body = build_order_body(signed, owner=credentials.key_id)
+        body = sealed.body_for(credentials)
         answer = await self._client.post_order(body, credentials, at=now)
         match answer:
             case NotSent(reason=reason):
@@ -209,6 +235,15 @@ class PolymarketExchange:
                 return unknown
             case _ as never:
                 assert_never(never)
+
+    def _rebuilt(self, prepared: PreparedOrder) -> SignedOrder:
+        return self._signer.rebuild(prepared.wire, order_id=prepared.order_id, known=self._last)
+
+    def _take_sealed(self, prepared: PreparedOrder) -> "_Sealed":
+        sealed, self._sealed = self._sealed, None
+        if sealed is not None and sealed.signed.order_id == prepared.order_id:
+            return sealed
+        return _Sealed(signed=self._rebuilt(prepared), owner="", body=b"")
 
     def _objection(self, signed: SignedOrder, now: datetime) -> str | None:
         age_s = now.timestamp() - signed.fields.timestamp_ms / 1000
