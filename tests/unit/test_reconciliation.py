@@ -82,10 +82,14 @@ class Desk:
         assert self.ledger.settle(resolution(number, winner), at=self.clock.instant)
 
     def resume(self) -> None:
+        self._change(TradingState.ACTIVE, "looked")
+
+    def halt(self, reason: str) -> None:
+        self._change(TradingState.HALTED, reason)
+
+    def _change(self, state: TradingState, reason: str) -> None:
         self.ledger.set_trading_state(
-            TradingStateChange(
-                state=TradingState.ACTIVE, reason="looked", by="me", changed_at=self.clock.instant
-            )
+            TradingStateChange(state=state, reason=reason, by="me", changed_at=self.clock.instant)
         )
 
     @property
@@ -210,6 +214,19 @@ async def test_confirmed_trade_that_fails_halts_until_a_person_has_looked(desk: 
     desk.resume()
     assert (await desk.reconcile()).verdict is ReconcileVerdict.AGREED
     assert not desk.is_halted
+
+
+async def test_halt_of_a_person_keeps_its_reason_beside_a_changed_word(desk: Desk) -> None:
+    """The contradiction is told by its alert; why trading was halted stays readable."""
+    order_id = intend(desk.ledger)
+    desk.venue_trade(order_id)
+    await desk.reconcile()
+    desk.halt("going on holiday")
+    desk.venue.advance("t0", VenueTradeStatus.FAILED)
+    desk.later(minutes=5)
+    await desk.reconcile()
+    assert desk.ledger.trading_state().reason == "going on holiday"
+    assert sum("otherwise than before" in alert for alert in desk.alerts) == 1
 
 
 async def test_failed_trade_that_is_confirmed_after_all_halts_once(desk: Desk) -> None:
