@@ -84,11 +84,9 @@ class CopyVenue:
 
     @property
     def window(self) -> MarketWindow:
-        """A window with a few minutes left at least: long ones end rarely."""
+        """The window after the one that runs: towards its end a book has one side left."""
         series = MarketSeries.parse("btc-4h")
-        current = series.window_at(self.now)
-        has_time = current.end - self.now > timedelta(minutes=5)
-        return current if has_time else series.window_at(current.end)
+        return series.window_at(series.window_at(self.now).end)
 
     def leader_does(self, kind: str, *sizes: int, **wanted: Any) -> None:
         """Let the leader trade at the sandbox's quotes, one fill for each size, or convert."""

@@ -3,10 +3,12 @@
 What the loop promises is the same in both; only whose money moves differs.
 """
 
+import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from polybot.copy_trading.status import CopyEnd, CopyPhase
@@ -15,6 +17,7 @@ from polybot.domain.modes import Mode
 from polybot.domain.orders import OrderStatus, Side
 from tests.copy_sandbox import Copying, CopyVenue, copy_venue, copying
 
+STOPPED_WITHIN_S = 10.0
 # Quotes move between a leader's fill and ours; these tests are about everything else.
 WIDE = {
     "max_price_above": Decimal("0.3"),
@@ -101,15 +104,30 @@ async def test_merge_closes_ours(world: CopyVenue) -> None:
     assert is_kept(world)
 
 
+def connections(world: CopyVenue) -> int:
+    """Return how many sockets of the stream the venue has open."""
+    answer = httpx.get(f"{world.url}/sandbox/leaders")
+    return int(answer.json()["stream"]["connections"])
+
+
+async def closed(world: CopyVenue) -> None:
+    """Wait until the venue has no socket of the stream open any more."""
+    async with asyncio.timeout(STOPPED_WITHIN_S):
+        while connections(world):  # noqa: ASYNC110 - the venue is asked from outside
+            await asyncio.sleep(0.01)
+
+
 async def test_stop_ends_within_its_bound_and_the_next_loop_goes_on(world: CopyVenue) -> None:
     """What happened in between is recorded once, and copied while it is young."""
     async with copying(world, **WIDE, max_age_s=60.0) as running:
         world.leader_does("BUY", 200)
         await running.recorded(1)
+        await running.until(lambda: connections(world) == 2)
         running.stop.set()
-        await running.until(running.task.done)
-        assert running.task.result().end is CopyEnd.STOP
-        assert running.status.phase is CopyPhase.STOPPED
+        async with asyncio.timeout(STOPPED_WITHIN_S):
+            status = await running.task
+        assert (status.end, running.status.phase) == (CopyEnd.STOP, CopyPhase.STOPPED)
+        await closed(world)
     world.leader_does("BUY", 150)
     async with copying(world, **WIDE, max_age_s=60.0) as again:
         await again.recorded(2)
