@@ -69,7 +69,7 @@ class BookChecks:
         }
         sizes: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
         counted = []
-        for row in self._rows.all("SELECT * FROM fills ORDER BY id"):
+        for row in self._rows.table("fills"):
             key = row["trade_id"], row["order_id"]
             if key not in truth:
                 self._evidence.fail(f"I3 a fill of trade {row['trade_id'][:12]} never happened")
@@ -104,9 +104,9 @@ class BookChecks:
     def _check_days(self) -> None:
         """A day has counted the orders that are not proved to be none."""
         counts: Counter[int] = Counter()
-        for row in self._rows.all("SELECT created_at, status FROM orders"):
+        for row in self._rows.table("orders"):
             counts[row["created_at"] // DAY_US] += row["status"] not in ABSENT
-        for row in self._rows.all("SELECT day, trade_count FROM days"):
+        for row in self._rows.table("days"):
             if row["trade_count"] != counts[row["day"]]:
                 self._evidence.fail(
                     f"I7 a day counts {row['trade_count']} orders of {counts[row['day']]}"
@@ -115,8 +115,8 @@ class BookChecks:
     def _check_positions(self, held: Counter[str]) -> int:
         """Compare positions with fills; return what settled markets paid."""
         paid = 0
-        settled = {row["condition_id"] for row in self._rows.all("SELECT * FROM settlements")}
-        positions = self._rows.all("SELECT * FROM positions")
+        settled = {row["condition_id"] for row in self._rows.table("settlements")}
+        positions = self._rows.table("positions")
         if {token for token, size in held.items() if size} - {p["token_id"] for p in positions}:
             self._evidence.fail("I3 a token has fills and no position")
         for row in positions:
@@ -142,10 +142,11 @@ class BookChecks:
         """Every order that can still cost something must be held back for, and no other."""
         reserved = 0
         filled: Counter[str] = Counter()
-        for row in self._rows.all("SELECT * FROM fills WHERE side = 'BUY' AND was_booked"):
-            gross = -(-row["size"] * row["price"] // MICRO)
-            filled[row["order_id"]] += gross + row["fee"]
-        for row in self._rows.all("SELECT * FROM orders"):
+        for row in self._rows.table("fills"):
+            if row["side"] == "BUY" and row["was_booked"]:
+                gross = -(-row["size"] * row["price"] // MICRO)
+                filled[row["order_id"]] += gross + row["fee"]
+        for row in self._rows.table("orders"):
             if row["status"] in OPEN:
                 reserved += max(row["max_outlay"] - filled[row["order_id"]], 0)
             elif self._truth.may_fill(row["order_id"]):

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import struct
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from polybot.sandbox.exchange.gateway import VenueRequest
 
@@ -14,15 +14,15 @@ _WS_KEY: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 def parsed(head: bytes) -> VenueRequest:
     lines = head.decode("latin-1").split("\r\n")
     method, target, _ = lines[0].split(" ", 2)
-    parts = urlsplit(target)
+    path, _, query = target.partition("?")
     headers = {}
     for line in lines[1:]:
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
     return VenueRequest(
         method=method,
-        path=unquote(parts.path),
-        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        path=unquote(path),
+        query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
         headers=headers,
     )
 

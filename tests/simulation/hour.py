@@ -50,12 +50,13 @@ from polybot.sandbox.venue import SandboxVenue
 from tests.order_cases import TEST_KEY, Secret
 from tests.simulation.evidence import Caps, Evidence
 from tests.simulation.ledgers import WatchedLedger, new_ledger_bytes
+from tests.simulation.memory_venue import CableFaults, MemoryVenue
 from tests.simulation.model import InvariantError, Model
 from tests.simulation.plan import plan_hour
 from tests.simulation.rows import LedgerRows
 from tests.simulation.truth import VenueTruth
 from tests.simulation.virtual import VenueTime, VirtualClock, VirtualTime
-from tests.simulation.wire import URL, CableFaults, MemoryVenue
+from tests.simulation.wire import URL
 from tests.simulation.wishes import limits_of
 
 WALLET: Final = Address("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC")
@@ -129,7 +130,7 @@ class Hour:
         self.injector = FaultInjector(self.gateway.exchange, self.plan)
         self.cable = CableFaults(seed, 0.004)
         self.memory_venue = MemoryVenue(self.gateway, self.injector, self.cable)
-        signer = OrderSigner(Secret(TEST_KEY))
+        self.signer = signer = OrderSigner(Secret(TEST_KEY))
         kind = SignatureType(self.random.randrange(4))
         funder = signer.address if kind is SignatureType.EOA else WALLET
         self.trading = TradingAccount(
@@ -180,8 +181,8 @@ class Hour:
         return self._salts.randrange(1, 1 << SALT_BITS)
 
     def open_bot(self) -> Bot:
-        """Open what a run opens."""
-        signer = OrderSigner(Secret(TEST_KEY))
+        """Open what a run opens; only the key is read once for all of them."""
+        signer = self.signer
         client = ClobClient(URL, signer, clock=self.clock, timeout_s=5, order_timeout_s=6)
         data = PolymarketData(
             gamma_url=URL, clob_url=URL, data_url=URL, timeout_s=5, clock=self.clock

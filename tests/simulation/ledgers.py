@@ -58,4 +58,6 @@ class WatchedLedger:
             self._between()
             return result
 
+        # Found at once from now on: nobody changes the ledger's methods while it is open.
+        self.__dict__[name] = call
         return call

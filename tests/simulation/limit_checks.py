@@ -16,7 +16,7 @@ class LimitChecks:
 
     def check(self) -> None:
         """An order was allowed: by what is true, it may not have passed any limit."""
-        order = self._rows.all("SELECT * FROM orders ORDER BY id DESC LIMIT 1")[0]
+        order = self._rows.table("orders")[-1]
         state = self._rows.one("SELECT state FROM trading_states ORDER BY id DESC LIMIT 1")
         is_buy = order["side"] == "BUY"
         self._evidence.checks.update(("I7", "I8"))
@@ -62,14 +62,15 @@ class LimitChecks:
         day = order["created_at"] // DAY_US
         count = sum(
             row["created_at"] // DAY_US == day and row["status"] not in ABSENT
-            for row in self._rows.all("SELECT * FROM orders")
+            for row in self._rows.table("orders")
         )
         if count > caps.trades:
             self._evidence.fail(f"I7 {count} orders today of at most {caps.trades}")
         opened = self._rows.one("SELECT opening_equity FROM days WHERE day = ?", day)
         equity = account["cash"] + sum(
             row["size"] * (row["bid"] or 0) // MICRO
-            for row in self._rows.all("SELECT * FROM positions WHERE size > 0")
+            for row in self._rows.table("positions")
+            if row["size"] > 0
         )
         loss = max(0, (opened["opening_equity"] if opened else 0) - equity) + claimed
         if loss > caps.daily_loss:
@@ -79,10 +80,11 @@ class LimitChecks:
         """What all orders that may still fill can cost: by the venue where it knows them."""
         claims = 0
         filled: Counter[str] = Counter()
-        for row in self._rows.all("SELECT * FROM fills WHERE side = 'BUY' AND was_booked"):
-            filled[row["order_id"]] += -(-row["size"] * row["price"] // MICRO) + row["fee"]
-        for row in self._rows.all("SELECT * FROM orders WHERE side = 'BUY'"):
-            if row["status"] in OPEN or self._truth.may_fill(row["order_id"]):
+        for row in self._rows.table("fills"):
+            if row["side"] == "BUY" and row["was_booked"]:
+                filled[row["order_id"]] += -(-row["size"] * row["price"] // MICRO) + row["fee"]
+        for row in self._rows.table("orders"):
+            if row["side"] == "BUY" and self._may_cost(row):
                 claims += max(row["max_outlay"] - filled[row["order_id"]], 0)
         return claims
 
@@ -90,7 +92,7 @@ class LimitChecks:
         """Return what each market has at risk: what was paid for it, and what may be."""
         risk: Counter[str] = Counter()
         filled: Counter[str] = Counter()
-        settled = {row["condition_id"] for row in self._rows.all("SELECT * FROM settlements")}
+        settled = {row["condition_id"] for row in self._rows.table("settlements")}
         cost: Counter[str] = Counter()
         size: Counter[str] = Counter()
         market_of: dict[str, str] = {}
@@ -113,7 +115,10 @@ class LimitChecks:
                 size[token] -= row["size"]
         for token, amount in cost.items():
             risk[market_of[token]] += amount
-        for row in self._rows.all("SELECT * FROM orders WHERE side = 'BUY'"):
-            if row["status"] in OPEN or self._truth.may_fill(row["order_id"]):
+        for row in self._rows.table("orders"):
+            if row["side"] == "BUY" and self._may_cost(row):
                 risk[row["condition_id"]] += max(row["max_outlay"] - filled[row["order_id"]], 0)
         return risk
+
+    def _may_cost(self, order: Row) -> bool:
+        return order["status"] in OPEN or self._truth.may_fill(order["order_id"])

@@ -1,18 +1,18 @@
-"""The whole sandbox in memory: the bot's own HTTP client and the sandbox's own server protocols.
+"""The whole sandbox in memory: the bot's own sessions and the sandbox's own server protocols.
 
-Only the wire is not real. Where a TCP connection would be opened, the two ends of a pair of
-transports are handed out, and bytes pass between them on the running loop's time.
+Only the wire is not real. Where a TCP connection would be opened for a WebSocket, the two ends of
+a pair of transports are handed out, and bytes pass between them on the running loop's time. Other
+requests go to the application directly, so faults that cut their answers do not happen here.
 """
 
 import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from unittest import mock
-from urllib.parse import unquote
 
 import aiohttp
 import uvicorn
@@ -21,11 +21,9 @@ from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
 from polybot.sandbox.cutting import CuttingProtocol
+from polybot.sandbox.exchange.gateway import VenueRequest
+from tests.simulation.direct import TRIP_S, Answered, ask, direct_requests
 
-_TRIP_S: Final = 0.02
-"""One way through the wire [s]."""
-_IDLE_S: Final = 5.0
-"""How long a connection may be idle, by default of the sandbox's own server [s]."""
 _NUMBERS: Final = itertools.count(1)
 
 
@@ -55,7 +53,9 @@ class MemoryServer:
         number = next(_NUMBERS)
         peer = (f"memory-{number}", number)
         client = _End(loop, protocol, peer=("venue", 443))
-        server_protocol = _Answering(self._app, self._open_socket, loop)
+        server_protocol: Any = CuttingProtocol(
+            config=self._config, server_state=self._state, app_state={}, _loop=loop
+        )
         server = _End(loop, server_protocol, peer=peer)
         client.other, server.other = server, client
         self._ends.add(client)
@@ -64,106 +64,20 @@ class MemoryServer:
         server_protocol.connection_made(server)
         protocol.connection_made(client)
 
-    def _open_socket(self, loop: asyncio.AbstractEventLoop) -> Any:
-        return CuttingProtocol(
-            config=self._config, server_state=self._state, app_state={}, _loop=loop
-        )
+    def is_refused(self) -> bool:
+        return False
+
+    def is_troubled(self, method: str, path: str) -> bool:
+        return False
+
+    async def answer(self, request: VenueRequest) -> Answered:
+        """Return what the application answers."""
+        return await ask(self._app, request)
 
     def cut_everything(self) -> None:
         """Break every connection, as the death of the client's process does."""
         for end in tuple(self._ends):
             end.abort()
-
-
-class _Answering:
-    """The server's side of a connection: whole requests in, whole answers out.
-
-    A WebSocket goes on with the sandbox's own protocol. Planned faults that cut an answer in the
-    middle need that protocol, too, and do not happen here.
-    """
-
-    def __init__(
-        self,
-        app: Starlette,
-        open_socket: Callable[[asyncio.AbstractEventLoop], Any],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._app = app
-        self._open_socket = open_socket
-        self._loop = loop
-        self._received = bytearray()
-        self._task: asyncio.Task[None] | None = None
-        self._last_s = loop.time()
-
-    def connection_made(self, transport: "_End") -> None:
-        self._transport = transport
-        self._loop.call_later(_IDLE_S, self._close_idle)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Whoever is answering finds nobody there."""
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, found, rest = bytes(self._received).partition(b"\r\n\r\n")
-        if not found:
-            return
-        lines = head.split(b"\r\n")
-        pairs = (line.partition(b":") for line in lines[1:])
-        headers = [(name.strip().lower(), value.strip()) for name, _, value in pairs]
-        known = dict(headers)
-        if b"upgrade" in known:
-            protocol = self._open_socket(self._loop)
-            self._transport.set_protocol(protocol)
-            protocol.connection_made(self._transport)
-            protocol.data_received(bytes(self._received))
-        elif len(rest) >= int(known.get(b"content-length", b"0")):
-            self._received.clear()
-            self._task = self._loop.create_task(self._answer(lines[0], headers, rest))
-
-    async def _answer(self, line: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        method, target, _ = line.split(b" ", 2)
-        path, _, query = target.partition(b"?")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method.decode(),
-            "scheme": "http",
-            "path": unquote(path.decode()),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": headers,
-            "client": self._transport.get_extra_info("peername"),
-            "server": ("venue", 443),
-        }
-        said: list[bytes] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                said.append(b"HTTP/1.1 %d Said\r\n" % message["status"])
-                said.extend(b"%b: %b\r\n" % pair for pair in message["headers"])
-                said.append(b"\r\n")
-            else:
-                said.append(message.get("body", b""))
-
-        await self._app(scope, receive, send)
-        self._last_s = self._loop.time()
-        self._transport.write(b"".join(said))
-
-    def _close_idle(self) -> None:
-        """Close a connection on which nothing was asked for a while, as the sandbox does."""
-        if self._transport.get_protocol() is not self or self._transport.is_closing():
-            return
-        is_busy = self._task is not None and not self._task.done()
-        left_s = _IDLE_S if is_busy else self._last_s + _IDLE_S - self._loop.time()
-        if left_s > 0:
-            self._loop.call_later(left_s, self._close_idle)
-        else:
-            self._transport.close()
 
 
 class _End(asyncio.Transport):
@@ -195,7 +109,7 @@ class _End(asyncio.Transport):
     def write(self, data: Any) -> None:
         if not self._is_closing:
             self.other._coming.append(bytes(data))
-            self._loop.call_later(_TRIP_S, self.other._arrive)
+            self._loop.call_later(TRIP_S, self.other._arrive)
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(bytes(part) for part in list_of_data))
@@ -214,7 +128,7 @@ class _End(asyncio.Transport):
             self._is_closing = True
             self.when_closed()
             self._loop.call_soon(self._protocol.connection_lost, None)
-            self._loop.call_later(2 * _TRIP_S, self.other.close)
+            self._loop.call_later(2 * TRIP_S, self.other.close)
 
     abort = close
 
@@ -242,7 +156,7 @@ def memory_for_sockets(server: MemoryServer) -> Iterator[None]:
             traces: Any,
             timeout: Any,  # noqa: ASYNC109 - the connector's own signature
         ) -> Any:
-            await asyncio.sleep(_TRIP_S)
+            await asyncio.sleep(TRIP_S)
             protocol = self._factory()
             server.connect(protocol)
             return protocol
@@ -253,5 +167,6 @@ def memory_for_sockets(server: MemoryServer) -> Iterator[None]:
     with (
         mock.patch.object(aiohttp, "TCPConnector", Connector),
         mock.patch("aiohttp.connector.monotonic", monotonic),
+        direct_requests(lambda: server),
     ):
         yield

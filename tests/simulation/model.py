@@ -86,6 +86,7 @@ class Model:
     def after(self, method: str, result: object, at_us: int) -> None:
         """Check everything that must hold after one of the ledger's transactions."""
         self.steps += 1
+        self.evidence.rows.look_again()
         self._note_over(at_us)
         self._books.check()
         if method == "record_intent" and result == ():
@@ -94,8 +95,9 @@ class Model:
     def after_reconciling(self, at_us: int) -> None:
         """Both sides must know the same open orders; old riddles must be solved."""
         self.evidence.checks["I4"] += 1
+        self.evidence.rows.look_again()
         self._note_over(at_us)
-        rows = {row["order_id"]: row for row in self.evidence.rows.all("SELECT * FROM orders")}
+        rows = {row["order_id"]: row for row in self.evidence.rows.table("orders")}
         for order in self.evidence.truth.own_orders():
             row = rows.get(order.order_id)
             if row is None:
@@ -122,6 +124,7 @@ class Model:
     def at_the_end(self) -> None:
         """Nothing is on its way any more: everything must be equal to the last micro-USDC."""
         exchange = self.evidence.truth.gateway.exchange
+        self.evidence.rows.look_again()
         self._books.check()
         fills: Counter[tuple[str, str]] = Counter()
         for row in self.evidence.rows.all("SELECT * FROM fills WHERE status != 'FAILED'"):

@@ -17,8 +17,8 @@ from polybot.adapters.polymarket import exchange, order_wire, user_stream, verdi
 from polybot.adapters.polymarket.exchange import PolymarketExchange
 from polybot.adapters.polymarket.market_data import PolymarketData
 from polybot.adapters.polymarket.wire import own_trades
-from polybot.adapters.storage import ledger as ledger_module
 from polybot.adapters.storage import intents, orders
+from polybot.adapters.storage import ledger as ledger_module
 from polybot.domain.accounts import AccountTotals, MarketExposure
 from polybot.domain.venue_account import VenueTrade, VenueTradeStatus
 from tests.simulation import runs

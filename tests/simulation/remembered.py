@@ -112,7 +112,8 @@ class RememberingPlan(FaultPlan):
     def first_for(self, kinds: tuple[str, ...], route: str, now_s: int) -> PlannedFault | None:
         for one in self._fitting(kinds, route):
             if self._fires(one, kinds, route, now_s):
-                return one.rule
+                found: PlannedFault = one.rule
+                return found
         return None
 
     def _fitting(self, kinds: tuple[str, ...], route: str) -> list[Any]:

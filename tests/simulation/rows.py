@@ -20,6 +20,17 @@ class LedgerRows:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: Any = None
+        self._tables: dict[str, list[Row]] = {}
+
+    def look_again(self) -> None:
+        """Forget every table: the ledger has moved on."""
+        self._tables.clear()
+
+    def table(self, name: str) -> list[Row]:
+        """Return a whole table in the order it was written, read once until ``look_again``."""
+        if name not in self._tables:
+            self._tables[name] = self.all(f"SELECT * FROM {name} ORDER BY 1")
+        return self._tables[name]
 
     def given(self) -> int:
         """Return what came in, went out and was adjusted, none of it by trading."""
@@ -30,7 +41,7 @@ class LedgerRows:
         return 0 if row is None else int(row["cash"])
 
     def account(self) -> Row:
-        return self.all("SELECT * FROM account")[0]
+        return self.table("account")[0]
 
     def one(self, query: str, *values: Any) -> Row | None:
         found = self.all(query, *values)

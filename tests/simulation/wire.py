@@ -1,14 +1,13 @@
 """The venue behind a cable made of memory: bytes in, bytes out, below the bot's HTTP client.
 
-The bot's sessions are its own and unchanged; only where a TCP connection would be opened, one end
-of a ``_Cable`` is handed out. The other end reads the bytes as a server does, asks the sandbox's
-gateway, and sends bytes back, as the planned faults let it.
+Where a TCP connection would be opened, one end of a ``_Cable`` is handed out. The other end reads
+the bytes as a server does, asks the sandbox's gateway, and sends bytes back, as the planned faults
+let it. Requests with which nothing goes wrong need no cable: see ``direct``.
 """
 
 import asyncio
 import json
 import struct
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -16,109 +15,18 @@ from unittest import mock
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
-from starlette.applications import Starlette
 
-from polybot.sandbox.exchange.gateway import PrivateGateway, VenueRequest
+from polybot.sandbox.exchange.gateway import VenueRequest
 from polybot.sandbox.fault_plan import PlannedFault
 from polybot.sandbox.feeds import UserFeed
-from polybot.sandbox.injector import FaultInjector, is_spared, replacement
-from polybot.sandbox.public import PublicRoutes
+from polybot.sandbox.injector import is_spared, replacement
+from tests.simulation.direct import TRIP_S, direct_requests
 from tests.simulation.frames import frame, handshake, parsed, response, unframed
-from tests.simulation.remembered import OneDraw
+from tests.simulation.memory_venue import DECIDED, MemoryVenue
 from tests.simulation.virtual import VirtualLoop
 
 URL: Final = "http://venue.test"
 SOCKET_URL: Final = "ws://venue.test/ws/user"
-_TRIP_S: Final = 0.02
-"""One way through the cable [s]."""
-
-
-class CableFaults:
-    """What goes wrong on the cable itself, which no venue can know: chosen from a seed."""
-
-    def __init__(self, seed: int, share: float) -> None:
-        self._seed = seed
-        self._share = share
-        self._count = 0
-        self.fired: Counter[str] = Counter()
-
-    def on_connect(self) -> bool:
-        """Whether this connection is refused."""
-        return self._draw("connect", self._share / 2) is not None and self._note("refused")
-
-    def on_request(self, method: str, path: str) -> tuple[str, float] | None:
-        """Return a fault of this request: its kind and a number in [0, 1)."""
-        is_order = (method, path) == ("POST", "/order")
-        number = self._draw("request", self._share * (20 if is_order else 1))
-        if number is None:
-            return None
-        kinds = ("cut-request", "late-arrival") if is_order else ("cut-request",)
-        kind = kinds[int(number * 1000) % len(kinds)]
-        self._note(kind)
-        return kind, number
-
-    def _draw(self, name: str, share: float) -> float | None:
-        self._count += 1
-        drawn = OneDraw("cable", self._seed, name, self._count).random()
-        return drawn / share if drawn < share else None
-
-    def _note(self, kind: str) -> bool:
-        self.fired[kind] += 1
-        return True
-
-
-class MemoryVenue:
-    """Everything that answers: the private gateway, the public routes, the user socket."""
-
-    def __init__(
-        self, gateway: PrivateGateway, injector: FaultInjector, cable: CableFaults
-    ) -> None:
-        self.gateway = gateway
-        self.injector = injector
-        self.cable = cable
-        self.requests: Counter[str] = Counter()
-        self.on_order: list[Any] = []
-        """Called with the body of every ``POST /order`` before it is answered."""
-        self.on_step: list[Any] = []
-        """Called before a request is answered and after."""
-        self._public = Starlette(routes=PublicRoutes(gateway.exchange.venue).routes())
-        self._private = {path for _, path in gateway.routes()}
-
-    async def answer(self, request: VenueRequest) -> tuple[int, bytes, dict[str, str]]:
-        """Return the true answer: status, body, headers."""
-        name = request.path
-        if name in self._private or name.startswith("/data/order/"):
-            if (request.method, name) == ("POST", "/order"):
-                for hear in self.on_order:
-                    hear(request.body)
-            reply = self.gateway.handle(request)
-            return reply.status, reply.body, dict(reply.headers)
-        return await self._ask_public(request)
-
-    async def _ask_public(self, request: VenueRequest) -> tuple[int, bytes, dict[str, str]]:
-        query = "&".join(f"{name}={value}" for name, value in request.query.items())
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": request.method,
-            "path": request.path,
-            "raw_path": request.path.encode(),
-            "query_string": query.encode(),
-            "headers": [],
-            "scheme": "http",
-            "server": ("venue.test", 80),
-        }
-        found: dict[str, Any] = {"status": 500, "body": b""}
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": request.body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            found["status"] = message.get("status", found["status"])
-            found["body"] += message.get("body", b"")
-
-        await self._public(scope, receive, send)
-        return found["status"], found["body"], {}
 
 
 class _Cable(asyncio.Transport):
@@ -138,7 +46,7 @@ class _Cable(asyncio.Transport):
     # The client's end ---------------------------------------------------------------------------
     def write(self, data: Any) -> None:
         if not self._is_closing:
-            self._loop.call_later(_TRIP_S, self._arrive, bytes(data))
+            self._loop.call_later(TRIP_S, self._arrive, bytes(data))
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(bytes(part) for part in list_of_data))
@@ -169,7 +77,7 @@ class _Cable(asyncio.Transport):
     # The server's end ---------------------------------------------------------------------------
     def send(self, data: bytes, *, then_cut: bool = False) -> None:
         """Send bytes to the client, and break the connection after them."""
-        self._loop.call_later(_TRIP_S, self._deliver, data, then_cut)
+        self._loop.call_later(TRIP_S, self._deliver, data, then_cut)
 
     def cut(self) -> None:
         """Break the connection."""
@@ -222,8 +130,10 @@ class _Cable(asyncio.Transport):
 
     async def _serve(self, request: VenueRequest) -> None:
         venue = self._venue
-        venue.requests[f"{request.method} {request.path.split('/')[1]}"] += 1
-        trouble = venue.cable.on_request(request.method, request.path)
+        venue.count(request.method, request.path)
+        decided = DECIDED.get()
+        # Where the client tries again by itself, what was decided has been used up.
+        trouble, fault = decided.pop() if decided else venue.decide(request.method, request.path)
         if trouble is not None:
             kind, number = trouble
             if kind == "cut-request":
@@ -231,7 +141,7 @@ class _Cable(asyncio.Transport):
                 return
             # The bytes hang in some queue while the client gives up; then the venue reads them.
             await asyncio.sleep(10 + 80 * number)
-        fault = venue.injector.on_request(request.method, request.path)
+            fault = venue.injector.on_request(request.method, request.path)
         if fault is None:
             self.send(response(*(await venue.answer(request))))
             return
@@ -322,15 +232,21 @@ class _MemoryConnector(aiohttp.TCPConnector):
         timeout: Any,  # noqa: ASYNC109 - the connector's own signature
     ) -> Any:
         loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        venue: MemoryVenue = loop.venue  # type: ignore[attr-defined]
-        await asyncio.sleep(_TRIP_S)
+        venue = _venue()
+        await asyncio.sleep(TRIP_S)
         if venue.cable.on_connect():
             refused = ConnectionRefusedError(111, "connection refused")
             raise aiohttp.ClientConnectorError(req.connection_key, refused)
         protocol = self._factory()
         _Cable(venue, protocol, loop)
         return protocol
+
+
+def _venue() -> MemoryVenue:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    venue: MemoryVenue = loop.venue  # type: ignore[attr-defined]
+    return venue
 
 
 def _virtual_monotonic() -> float:
@@ -343,5 +259,6 @@ def cables_for_sockets() -> Iterator[None]:
     with (
         mock.patch.object(aiohttp, "TCPConnector", _MemoryConnector),
         mock.patch("aiohttp.connector.monotonic", _virtual_monotonic),
+        direct_requests(_venue),
     ):
         yield
