@@ -5,6 +5,7 @@ takes, returns or stores it.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -50,16 +51,14 @@ def load_signer(settings: Settings, *, ask: Ask | None = None) -> OrderSigner:
                 "and live.key_source keystore"
             )
         return signer_of(variable.value)
-    path = settings.keystore_path
-    if not path.exists():
-        raise ConfigurationError(f"there is no key in {path}: `polybot key import` or `key new`")
+    path = _keystore_of(settings)
     return unlock_keystore(path, keystore_passphrase(settings, ask=ask))
 
 
 def key_address(settings: Settings) -> Address:
     """Return the address of the configured key; a keystore is read without its passphrase."""
     if settings.live.key_source == "keystore":
-        return keystore_address(settings.keystore_path)
+        return keystore_address(_keystore_of(settings))
     return load_signer(settings).address
 
 
@@ -114,6 +113,13 @@ def refuse_plain_secrets(
         variable = key_variable(name)
         if variable is not None and variable.file is not None:
             raise ConfigurationError(_plain(variable))
+
+
+def _keystore_of(settings: Settings) -> Path:
+    path = settings.keystore_path
+    if not path.exists():
+        raise ConfigurationError(f"there is no key in {path}: `polybot key import` or `key new`")
+    return path
 
 
 def _plain(variable: KeyVariable) -> str:

@@ -108,6 +108,14 @@ def test_the_address_needs_no_passphrase_and_verifying_does(
     assert "there is no terminal to ask at" in result.output
 
 
+@pytest.mark.parametrize("option", [(), ("--verify",)])
+def test_where_there_is_no_key_it_says_how_to_get_one(option: tuple[str, ...]) -> None:
+    result = run("key", "show-address", *option)
+    assert result.exit_code == 1
+    assert "there is no key in" in result.stderr
+    assert "`polybot key import` or `key new`" in result.stderr
+
+
 def test_without_a_terminal_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """A passphrase is never read from the pipe that the key came from."""
     monkeypatch.setattr("polybot.cli.key._TERMINAL", "/dev/no-such-terminal")
