@@ -1,4 +1,4 @@
-"""Keep copy trading alive: two automations, and a first run. Safe to repeat.
+"""Keep copy trading alive: three automations, and a first run. Safe to repeat.
 
     python -m deployments.copying
 
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 FLOW = COPY_DEPLOYMENT.partition("/")[0]
 CRASH_SILENT = "polybot: crash copy-trading runs that fell silent"
 RUN_AGAIN = "polybot: run copy-trading again"
+END_CANCELLED = "polybot: end copy-trading runs that were cancelled too early"
 # A run says every 30 s that it lives (`flows.heartbeat_frequency`); three missed are a crash.
 SILENCE = timedelta(seconds=90)
+# A run that hears a Cancel ends within ten seconds, and its worker kills it after thirty.
+CANCELLED_WITHIN = timedelta(seconds=45)
+_ENDS = ("Cancelled", "Crashed", "Failed", "Completed", "HandedOver", "NotWanted", "NotLive")
 
 
 async def keep_copying(client: "PrefectClient") -> None:
@@ -42,8 +46,12 @@ async def submit_run(client: "PrefectClient", deployment_id: UUID) -> UUID:
     return run.id
 
 
-def automations(deployment_id: UUID) -> "tuple[AutomationCore, AutomationCore]":
-    """Return what Prefect's server has to do by itself when a run falls silent or breaks."""
+def automations(deployment_id: UUID) -> "tuple[AutomationCore, ...]":
+    """Return what Prefect's server has to do by itself when a run falls silent or breaks.
+
+    A Cancel that comes before the run's process has begun is never carried through by Prefect
+    (3.8.8 to 3.9.1): for five minutes the run holds its slot, and nobody can start another one.
+    """
     from prefect.client.schemas.objects import StateType  # noqa: PLC0415
     from prefect.events.actions import ChangeFlowRunState, RunDeployment  # noqa: PLC0415
     from prefect.events.schemas.automations import (  # noqa: PLC0415
@@ -92,7 +100,26 @@ def automations(deployment_id: UUID) -> "tuple[AutomationCore, AutomationCore]":
             )
         ],
     )
-    return crash_silent, run_again
+    end_cancelled = AutomationCore(
+        name=END_CANCELLED,
+        description="A run that was cancelled before it had begun ends, and its slot is freed.",
+        trigger=EventTrigger(
+            posture=Posture.Proactive,
+            after={"prefect.flow-run.Cancelling"},
+            expect={f"prefect.flow-run.{name}" for name in _ENDS},
+            match=runs,
+            match_related=ours,
+            for_each={"prefect.resource.id"},
+            threshold=1,
+            within=CANCELLED_WITHIN,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                name="Cancelled", state=StateType.CANCELLED, message="cancelled before it had begun"
+            )
+        ],
+    )
+    return crash_silent, run_again, end_cancelled
 
 
 async def _ensure(client: "PrefectClient", wanted: "AutomationCore") -> None:
@@ -119,7 +146,7 @@ async def main() -> None:
 
     async with get_client() as client:
         await keep_copying(client)
-    print(f"{COPY_DEPLOYMENT}: two automations are in place, and a run was submitted")
+    print(f"{COPY_DEPLOYMENT}: three automations are in place, and a run was submitted")
 
 
 if __name__ == "__main__":

@@ -183,7 +183,15 @@ async def newest_cancel(
         sort=FlowRunSort.END_TIME_DESC,
         limit=_LOOK_BACK,
     )
-    for run in runs:
+    # One that was cancelled before its process had begun is not ended by anybody for a while.
+    unended = await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING])),
+        ),
+        limit=_LOOK_BACK,
+    )
+    for run in (*unended, *runs):
         state = run.state
         if state is None or state.message in _NOT_BY_A_PERSON or state.name in _NEVER_BEGAN:
             continue

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from deployments.copying import CRASH_SILENT, RUN_AGAIN
+from deployments.copying import CRASH_SILENT, END_CANCELLED, RUN_AGAIN
 from flows.names import COPY_DEPLOYMENT
 from polybot.adapters.storage.ledger import SqlLedger
 from polybot.copy_trading.wanted import is_wanted
@@ -71,7 +71,7 @@ async def test_automations_exist_once(stack: Stack) -> None:
     """Each start of a stack makes sure of them."""
     found = await stack.api("POST", "/automations/filter", {})
     names = [one["name"] for one in found if one["enabled"]]
-    assert sorted(names) == sorted([CRASH_SILENT, RUN_AGAIN])
+    assert sorted(names) == sorted([CRASH_SILENT, RUN_AGAIN, END_CANCELLED])
 
 
 async def test_killed_flow_copies_again_within_a_minute(

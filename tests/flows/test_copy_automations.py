@@ -28,17 +28,16 @@ async def deployment_id(client: Any) -> Any:
 
 
 async def ours(client: Any) -> dict[str, Any]:
-    from deployments.copying import CRASH_SILENT, RUN_AGAIN
+    from deployments.copying import CRASH_SILENT, END_CANCELLED, RUN_AGAIN
 
-    found = [
-        one for one in await client.read_automations() if one.name in (CRASH_SILENT, RUN_AGAIN)
-    ]
+    names = (CRASH_SILENT, RUN_AGAIN, END_CANCELLED)
+    found = [one for one in await client.read_automations() if one.name in names]
     assert len(found) == len({one.name for one in found})
     return {one.name: one for one in found}
 
 
 async def test_repeating_changes_nothing(client: Any, deployment_id: Any) -> None:
-    """Each start of a stack does it; there are two automations ever after."""
+    """Each start of a stack does it; there are three automations ever after."""
     from deployments.copying import keep_copying
 
     await keep_copying(client)
@@ -48,7 +47,7 @@ async def test_repeating_changes_nothing(client: Any, deployment_id: Any) -> Non
     assert {name: one.id for name, one in before.items()} == {
         name: one.id for name, one in after.items()
     }
-    assert len(after) == 2
+    assert len(after) == 3
 
 
 async def test_each_start_submits_a_run_that_obeys_the_wish(
@@ -89,7 +88,7 @@ async def test_double_automations_become_one(client: Any, deployment_id: Any) ->
     for wanted in automations(deployment_id):
         await client.create_automation(wanted)
     await keep_copying(client)
-    assert len(await ours(client)) == 2
+    assert len(await ours(client)) == 3
 
 
 async def test_recovery_crashes_what_ran_and_cancels_what_was_being_cancelled(

@@ -376,6 +376,7 @@ def states_of_a_run(*kinds: str) -> list[Any]:
         (("running", "cancelled"), "copying-2026-10-05T09:00:00Z"),
         # In the first seconds: the run had no name yet, and its process died of the signal.
         (("pending", "cancelling", "cancelled"), ""),
+        (("pending", "cancelling"), ""),
         (("pending", "running", "cancelling", "crashed"), ""),
         (("pending", "running", "cancelling", "failed"), ""),
         # In the last ones: it was handing over.
