@@ -18,6 +18,7 @@ Run: ``make bench`` or ``python benchmarks/bench_copy.py [--rounds 60] [--rows 1
 
 import argparse
 import asyncio
+import gc
 import json
 import tempfile
 import time
@@ -378,6 +379,9 @@ def main() -> None:
         desks = [CopyDesk(Path(name), which) for which in ("path", "small", "large")]
         for desk in desks:
             loop.run_until_complete(desk.open())
+        # As ``open_copier`` does.
+        gc.collect()
+        gc.freeze()
         path, small, large = desks
         first_us = loop.run_until_complete(path.copy_once()) * 1e6
         print(f"from a frame's bytes to the signed order's bytes, microseconds; {machine()}")
