@@ -152,9 +152,9 @@ class StreamSource:
             if is_hurried and self._reader.names_nobody(frame):
                 tally.shed += 1
             elif outcomes := read(frame, now):
-                self._take(outcomes)
-                # An order made of it leaves now, not after everything that the buffer holds.
-                await asyncio.sleep(0)
+                if self._take(outcomes):
+                    # An order made of it leaves now, not after everything that the buffer holds.
+                    await asyncio.sleep(0)
             elif len(frame) > _SMALL_TALK_BYTES:
                 self._data += 1
             if not tally.messages % _BATCH:
@@ -163,15 +163,22 @@ class StreamSource:
                 # A full buffer never makes anybody wait, and the others want to run too.
                 await asyncio.sleep(0)
 
-    def _take(self, outcomes: tuple[Outcome, ...]) -> None:
-        """Tell what a frame says of followed wallets, and count what could not be taken."""
+    def _take(self, outcomes: tuple[Outcome, ...]) -> bool:
+        """Tell what a frame says of followed wallets, and count what could not be taken.
+
+        Returns:
+            Whether a trade was told.
+        """
+        has_told = False
         for outcome in outcomes:
             if isinstance(outcome, LeaderTrade):
                 self._data += 1
                 self.tally.followed += 1
                 self._tell(outcome, self.tally)
+                has_told = True
             elif isinstance(outcome, NotTaken):
                 self.tally.rejected[outcome.reason] += 1
+        return has_told
 
     def _is_over(self, socket: Socket, kind: aiohttp.WSMsgType) -> bool:
         """Count a message that is no text; whether it was the last one."""
