@@ -179,6 +179,7 @@ async def test_statuses_only_go_forward(desk: Desk) -> None:
             desk.venue.advance("t0", status)
         await desk.reconcile()
     assert [fill.status for fill in desk.ledger.fills_of(order_id)] == [FillStatus.CONFIRMED]
+    assert not desk.is_halted
 
 
 async def test_failed_trade_voids_exactly_its_fill_and_alerts(desk: Desk) -> None:
@@ -258,11 +259,13 @@ async def test_trade_that_changes_is_kept_as_it_was_and_told_once(
     """One name, two contents: whoever believes the second has two trades, or a wrong one."""
     order_id = desk.bought()
     await desk.reconcile()
+    assert not [alert for alert in desk.alerts if "otherwise than before" in alert]
     (before,) = desk.ledger.fills_of(order_id)
     desk.venue.trades[0] = replace(desk.venue.trades[0], **change)
     for _ in range(2):
         assert (await desk.reconcile()).verdict is ReconcileVerdict.AGREED
     assert desk.ledger.fills_of(order_id) == (before,)
+    assert not desk.is_halted
     assert sum("otherwise than before" in alert for alert in desk.alerts) == 1
 
 
@@ -523,13 +526,20 @@ async def test_trades_are_read_again_from_the_oldest_that_is_not_final(desk: Des
     assert desk.venue.asked_after[-1] == desk.clock.instant - timedelta(hours=1)
 
 
-async def test_trade_of_our_order_in_another_token_is_not_booked(desk: Desk) -> None:
-    """It cannot be ours as told."""
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"outcome": Outcome.DOWN}, "is a BUY of token 0002"), ({"side": Side.SELL}, "is a SELL of")],
+)
+async def test_trade_of_our_order_in_another_token_is_not_booked(
+    desk: Desk, change: dict[str, Any], said: str
+) -> None:
+    """Nor one on the other side: it cannot be ours as told."""
     order_id = intend(desk.ledger)
     report(desk.ledger, order_id, status=OrderStatus.UNFILLED)
-    desk.venue_trade(order_id, outcome=Outcome.DOWN)
+    desk.venue_trade(order_id, **change)
     found = await desk.reconcile()
     assert found.verdict is ReconcileVerdict.HALTED
+    assert said in found.differences[0]
     assert desk.ledger.fills_of(order_id) == ()
 
 
