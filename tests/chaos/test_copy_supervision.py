@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from polybot.adapters.storage.ledger import SqlLedger
-from polybot.copy_trading.wanted import is_wanted
+from polybot.copy_trading.wanted import is_wanted, start_copying
 from polybot.domain.leaders import Lease
 from tests.copy_up import SETTINGS, STARTED_WITHIN_S, CopyUp, held, pid_of, say
 from tests.e2e.conftest import wait_for
@@ -32,6 +32,8 @@ RESUMED_WITHIN_S = 60.0
 # Silence of 90 s is what Prefect takes for death, looked at every few seconds; then a start.
 FREEZE_NOTICED_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 10.0
+# 45 s are given to a run that was cancelled, and are looked at every few seconds.
+ENDED_WITHIN_S = 90.0
 # Prefect's own watcher gives up after 25 s without its server.
 OUTAGE_S = 45.0
 
@@ -109,6 +111,31 @@ def test_cancel_after_an_outage_is_obeyed_and_stays(up: CopyUp, ledger: SqlLedge
     up.submit()
     say(f"started by hand: copying after {resumed(up, ledger, before):.1f} s")
     assert is_wanted(ledger)
+
+
+def test_cancel_before_a_run_has_begun_frees_its_slot_and_stays(
+    up: CopyUp, ledger: SqlLedger
+) -> None:
+    """Prefect itself would leave it in its slot for five minutes, and forget that it was said."""
+    before = wait_for(lambda: up.lease(ledger), "somebody copies")
+    run = up.running()
+    up.cancel(run)
+    wait_for(lambda: up.state_of(run)[0] == "CANCELLED", "the first one ended", ENDED_WITHIN_S)
+    start_copying(ledger, by="test", reason="back", at=datetime.now(UTC))
+
+    early = up.submit(start="schedule")
+    wait_for(lambda: up.state_of(early)[0] == "PENDING", "it is about to begin", STARTED_WITHIN_S)
+    up.cancel(early)
+    began = time.monotonic()
+    wait_for(lambda: up.state_of(early)[0] == "CANCELLED", "it is ended", ENDED_WITHIN_S)
+    say(f"cancelled while pending: its slot was free after {time.monotonic() - began:.1f} s")
+    tick = up.submit(start="schedule")
+    wait_for(lambda: up.state_of(tick) == ("COMPLETED", "NotWanted"), "the tick did nothing")
+    assert up.lease(ledger) is None
+    assert not is_wanted(ledger)
+
+    up.submit()
+    resumed(up, ledger, before)
 
 
 def test_frozen_flow_is_replaced_and_does_not_trade_when_it_thaws(
