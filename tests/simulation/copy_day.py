@@ -7,10 +7,9 @@ what the kill matrix proves of live orders is not proved again here.
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -33,26 +32,29 @@ from polybot.adapters.storage.ledger import open_ledger
 from polybot.copy_trading import catalog
 from polybot.copy_trading.engine import CopyLoop
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
-from polybot.domain.books import BookFeedHealth, OrderBook
 from polybot.domain.leaders import CopyPolicy, Leader, LeaderAddress, LeaderState, Sizing
-from polybot.domain.markets import OutcomeTokenId
 from polybot.domain.modes import Mode
 from polybot.errors import PolybotError
-from polybot.sandbox.clock import RunningClock
-from polybot.sandbox.fault_plan import PlannedFault
 from polybot.sandbox.leaders import rtds
 from polybot.sandbox.leaders.stage import LeaderStage
-from polybot.sandbox.leaders.truth import truth_rows
 from polybot.sandbox.leaders.wallets import Behaviour, LeaderOptions
 from polybot.sandbox.server import create_app
 from polybot.sandbox.venue import SandboxVenue
 from tests.builders import build_limits
 from tests.ledgers import new_ledger
 from tests.simulation.copy_outcomes import MAX_AGE_S, DayForm, DayOutcomes
+from tests.simulation.copy_parts import (
+    InstantClock,
+    MortalLedger,
+    VenueBooks,
+    VenueClock,
+    stream_faults,
+)
+from tests.simulation.copy_truth import compare
 from tests.simulation.ledgers import fast_folder
 from tests.simulation.memory_server import MemoryServer, memory_for_sockets
 from tests.simulation.remembered import RememberingPlan, quick_venue
-from tests.simulation.virtual import VirtualClock, VirtualLoop, VirtualTime
+from tests.simulation.virtual import VirtualLoop, VirtualTime
 
 URL: Final = "http://venue.test"
 STREAM_URL: Final = "ws://venue.test/rtds"
@@ -74,68 +76,6 @@ _POLICY: Final = CopyPolicy(
 )
 
 
-class _VenueTime(RunningClock):
-    """The venue's clock, running by the virtual time."""
-
-    def __init__(self, time: VirtualTime) -> None:
-        super().__init__(0)
-        self._time = time
-
-    def now_ms(self) -> int:
-        return self._time.now_ms()
-
-    def real_seconds_until(self, until_ms: int) -> float:
-        return max(0.0, (until_ms - self.now_ms()) / 1000)
-
-
-class _Clock(VirtualClock):
-    """The bot's clock, which also answers at once."""
-
-    def instant(self) -> datetime:
-        return self._time.now()
-
-
-class _VenueBooks:
-    """The ``BookFeed`` port on the venue's own books."""
-
-    def __init__(self, venue: SandboxVenue) -> None:
-        self._venue = venue
-
-    def watch(self, token_ids: Iterable[OutcomeTokenId]) -> None:
-        """Everything is watched."""
-
-    def book(self, token_id: OutcomeTokenId) -> OrderBook | None:
-        return self._venue.book(token_id, self._venue.now_s())
-
-    async def run(self) -> None:
-        await asyncio.Event().wait()
-
-    def health(self) -> BookFeedHealth:
-        return BookFeedHealth()
-
-
-class Killed(BaseException):
-    """The process is gone: nothing that it does on the way out happens."""
-
-
-class _MortalLedger:
-    """A ledger whose process can die: from then on it writes and reads nothing."""
-
-    def __init__(self, ledger: Any) -> None:
-        self._ledger = ledger
-        self.is_dead = False
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._ledger, name)
-
-        def call(*args: Any, **named: Any) -> Any:
-            if self.is_dead:
-                raise Killed
-            return found(*args, **named)
-
-        return call
-
-
 class CopyDay:
     """Everything of one seed."""
 
@@ -143,9 +83,10 @@ class CopyDay:
         hours = wanted.hours
         self.random = Random(f"copy-day-{seed}")
         self.time = VirtualTime(_START_S)
-        self.clock = _Clock(self.time)
-        self.plan = RememberingPlan(seed, _faults(wanted.latest_s))
-        self.venue = SandboxVenue(seed=seed, clock=_VenueTime(self.time))
+        self._began_at = self.time.now()
+        self.clock = InstantClock(self.time)
+        self.plan = RememberingPlan(seed, stream_faults(wanted.latest_s))
+        self.venue = SandboxVenue(seed=seed, clock=VenueClock(self.time))
         options = LeaderOptions(leaders=3, rate=wanted.rate, crowd=2, noise=1.0)
         self.stage = LeaderStage(self.venue, options)
         app = create_app(self.venue, plan=self.plan, stage=self.stage)
@@ -182,7 +123,8 @@ class CopyDay:
         for ended in await asyncio.gather(freezing, quieting, return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended
-        self._compare()
+        compare(self.outcomes, self.stage, self.path, since=self._began_at)
+        self.outcomes.fired = Counter(self.plan.fired)
 
     def _follow_leaders(self) -> None:
         now = self.time.now()
@@ -206,7 +148,7 @@ class CopyDay:
         self._lives += 1
         stop = asyncio.Event()
         with open_ledger(self.path, mode=Mode.PAPER) as opened:
-            ledger = _MortalLedger(opened)
+            ledger = MortalLedger(opened)
             data = PolymarketData(
                 gamma_url=URL, clob_url=URL, data_url=URL, timeout_s=10, clock=self.clock
             )
@@ -246,13 +188,19 @@ class CopyDay:
             clock=self.clock,
             market_data=data,
             feed=self._feed,
-            books=_VenueBooks(self.venue),
+            books=VenueBooks(self.venue),
             history=history,
             machine_time=self.time.now,
         )
 
     def _options(self) -> CopyOptions:
-        return CopyOptions(mode=Mode.PAPER, limits=self.limits, holder=f"life-{self._lives}")
+        return CopyOptions(
+            mode=Mode.PAPER,
+            limits=self.limits,
+            holder=f"life-{self._lives}",
+            # The venue lists every position that a leader has ever had.
+            drift_every_s=300,
+        )
 
     # Meanwhile ----------------------------------------------------------------------------------
     async def _settle_again_and_again(self, ledger: Any, data: PolymarketData) -> None:
@@ -292,67 +240,6 @@ class CopyDay:
         ):
             assert answer.status == 200, await answer.text()
 
-    # In the end ---------------------------------------------------------------------------------
-    def _compare(self) -> None:
-        """Compare what is recorded with what happened."""
-        found, start_ms = self.outcomes, self.time.start_s * 1000
-        rows = truth_rows(list(self.stage.entries), self.stage.advance())
-        # Rebates and redemptions of nothing change nobody's holdings; the feed skips them by name.
-        truth = Counter(
-            str(row["key"])
-            for row in rows
-            if row["is_leader"]
-            and int(str(row["at_ms"])) >= start_ms
-            and row["type"] != "MAKER_REBATE"
-            and row["size"] != "0"
-        )
-        with open_ledger(self.path, mode=Mode.PAPER) as ledger:
-            everything = ledger.copy_log()
-            # What we sell after a conversion is told as a trade that the leader never made.
-            ours = {str(one.trade.key) for one in everything if one.follows_conversion}
-            log = [one for one in everything if not one.follows_conversion]
-            recorded = Counter(str(one.trade.key) for one in log)
-            keys = Counter(recorded)
-            for wallet in self.stage.leaders:
-                seen = ledger.seen_keys(LeaderAddress(wallet.address), since=_long_ago(self.time))
-                keys |= Counter(str(key) for key in seen if str(key) not in ours)
-            found.audit = list(ledger.violations())
-        found.followed, found.recorded = truth.total(), keys.total()
-        how = {str(row["key"]): _how_told(row) for row in rows}
-        found.missing = [f"{key} ({how[key]})" for key in sorted((truth - keys).elements())]
-        found.invented = sorted((keys - truth).elements())
-        found.doubled = sorted(key for key, count in recorded.items() if count > 1)
-        for one in log:
-            found.reasons[one.reason_code or one.verdict.value] += 1
-            if one.verdict.value == "placed":
-                found.placed += 1
-                age_s = (one.decided_at - one.trade.traded_at).total_seconds()
-                found.oldest_copy_s = max(found.oldest_copy_s, age_s)
-        found.fired = Counter(self.plan.fired)
-
-
-def _faults(latest_s: int) -> list[PlannedFault]:
-    """Return what goes wrong with every event: shares of all, without end."""
-    stream: Any = {"route": "WS /rtds", "count": 0}
-    late = [
-        PlannedFault(kind="index-late", probability=0.017, count=0, delay_ms=delay_s * 1000)
-        for delay_s in (latest_s // 30, latest_s // 3, latest_s - 60)
-    ]
-    return [
-        PlannedFault(kind="event-lost", probability=0.1, **stream),
-        PlannedFault(kind="event-duplicated", probability=0.1, **stream),
-        PlannedFault(
-            kind="event-late",
-            probability=0.05,
-            delay_ms=1_000,
-            delay_max_ms=latest_s * 1000,
-            **stream,
-        ),
-        # Each connection loses its own; these are told on neither.
-        PlannedFault(kind="trade-unheard", probability=0.1, count=0),
-        *late,
-    ]
-
 
 def _freezes_of(feed: PolymarketLeaderFeed | None) -> dict[str, int]:
     if feed is None:
@@ -362,16 +249,6 @@ def _freezes_of(feed: PolymarketLeaderFeed | None) -> dict[str, int]:
 
 def _still(wallet: Any) -> Any:
     return replace(wallet, behaviour=Behaviour(rate=0, redeems=False))
-
-
-def _how_told(row: dict[str, Any]) -> str:
-    listed_s = (int(row["index_ms"]) - int(row["at_ms"])) / 1000
-    streamed = "not streamed" if row["stream_ms"] is None else "streamed"
-    return f"{streamed}, listed {listed_s:.0f} s later"
-
-
-def _long_ago(time: VirtualTime) -> datetime:
-    return time.now() - timedelta(days=30)
 
 
 def play_day(seed: int, folder: Path, wanted: DayForm) -> DayOutcomes:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from random import Random
 from typing import Any, Final
 from unittest import mock
 
@@ -15,7 +16,7 @@ from polybot.sandbox import fault_plan
 from polybot.sandbox import venue as venue_module
 from polybot.sandbox.books import Fair
 from polybot.sandbox.fault_plan import FaultPlan, PlannedFault
-from polybot.sandbox.listing import VenueMarket
+from polybot.sandbox.listing import GeneratedListing, VenueMarket
 from polybot.sandbox.prices import MINUTE_S, GeneratedPrices
 from polybot.sandbox.tape import BLOCK_S, Print, Tape
 
@@ -45,6 +46,21 @@ class RememberedPrices(GeneratedPrices):
             first_s = minute * MINUTE_S
             seconds = self._minute(asset, minute)[0]
             yield from seconds[max(start_s - first_s, 0) : end_s - first_s]
+
+
+class RememberedListing(GeneratedListing):
+    """Generated markets whose ids are decoded once."""
+
+    def __init__(self, seed: int, **shares: float) -> None:
+        super().__init__(seed, **shares)
+        self._by_token: dict[str, VenueMarket | None] = {}
+
+    def by_token(self, token_id: str) -> VenueMarket | None:
+        if token_id not in self._by_token:
+            if len(self._by_token) >= _MOST:
+                self._by_token.clear()
+            self._by_token[token_id] = super().by_token(token_id)
+        return self._by_token[token_id]
 
 
 class LazyTape(Tape):
@@ -128,6 +144,24 @@ class RememberingPlan(FaultPlan):
         return found
 
 
+class DrawsInOrder:
+    """One stream of numbers for each rule of a plan: the n-th still depends on seed and n alone.
+
+    A rule counts the occasions on which it draws and skips none, so that its next draw is the
+    next number; a whole random generator for every draw costs many times as much.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, int, int], Random] = {}
+
+    def __call__(self, name: str, seed: int, number: int, seen: int) -> Random:
+        key = (name, seed, number)
+        found = self._of.get(key)
+        if found is None:
+            found = self._of[key] = Random(f"{name}-{seed}-{number}")
+        return found
+
+
 class OneDraw:
     """One number in [0, 1) that depends on every part and on nothing else.
 
@@ -144,10 +178,11 @@ class OneDraw:
 
 @contextmanager
 def quick_venue() -> Iterator[None]:
-    """Let every venue that is opened meanwhile answer as above, and every plan draw once."""
+    """Let every venue that is opened meanwhile answer as above, and every plan draw in order."""
     with (
         mock.patch.object(venue_module, "GeneratedPrices", RememberedPrices),
+        mock.patch.object(venue_module, "GeneratedListing", RememberedListing),
         mock.patch.object(venue_module, "Tape", LazyTape),
-        mock.patch.object(fault_plan, "stream", OneDraw),
+        mock.patch.object(fault_plan, "stream", DrawsInOrder()),
     ):
         yield

@@ -5,7 +5,13 @@ from polybot.sandbox.fault_plan import REQUEST_FAULTS, TRADE_FAULTS, FaultPlan, 
 from polybot.sandbox.prices import GeneratedPrices
 from polybot.sandbox.tape import Tape
 from polybot.sandbox.venue import SandboxVenue
-from tests.simulation.remembered import LazyTape, OneDraw, RememberedPrices, RememberingPlan
+from tests.simulation.remembered import (
+    DrawsInOrder,
+    LazyTape,
+    OneDraw,
+    RememberedPrices,
+    RememberingPlan,
+)
 
 START_S = 1_795_392_000
 
@@ -56,6 +62,19 @@ def test_the_same_faults_fire() -> None:
         assert plain_all == quick_all
     assert plans[0].fired == plans[1].fired
     assert len(plans[0].fired) == 6
+
+
+def test_draws_in_order_depend_on_seed_and_rule_alone() -> None:
+    """Whatever other rules draw in between."""
+    alone, among = DrawsInOrder(), DrawsInOrder()
+    expected = [alone("fault", 1, 1, seen).random() for seen in range(1, 9)]
+    found = []
+    for seen in range(1, 9):
+        found.append(among("fault", 1, 1, seen).random())
+        among("fault", 1, 2, seen).random()
+        among("fault", 2, 1, seen).random()
+    assert found == expected
+    assert among("fault", 1, 2, 9).random() != alone("fault", 1, 1, 9).random()
 
 
 def test_single_draws_are_spread_evenly() -> None:
