@@ -17,6 +17,7 @@ ROWS = tuple(range(1, 32))
 
 LEADERS = "unit/test_leader_bad_input.py::"
 FRAMES = f"{LEADERS}test_every_bad_frame_is_counted_and_the_connection_goes_on"
+TRADED = "unit/test_bad_input_copying.py::test_nothing_is_traded_on_any_bad_frame"
 PAGE_ROWS = f"{LEADERS}test_bad_rows_hide_no_good_ones_and_are_counted_once"
 PAGES = f"{LEADERS}test_bad_page_is_counted_and_the_next_one_is_read"
 ANSWERS = f"{LEADERS}test_answer_that_breaks_the_rules_is_counted_and_asked_for_again"
@@ -55,16 +56,18 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{LEADERS}test_followed_trades_inside_a_flood_are_never_shed",
         f"{BOOKS}test_flood_of_small_frames_hides_no_change_and_starves_nobody",
     ),
-    4: (FRAMES, PAGES, NOISE, f"{LEADERS}test_binary_frames_are_counted"),
+    4: (FRAMES, TRADED, PAGES, NOISE, f"{LEADERS}test_binary_frames_are_counted"),
     5: (
         f"{LEADERS}test_frame_of_deep_or_endless_lists_is_refused_at_once",
         FRAMES,
+        TRADED,
         NOISE,
         f"{BOOKS}test_million_elements_are_read_and_rejected_as_one_frame",
     ),
-    6: (FRAMES, PAGES, NOISE),
+    6: (FRAMES, TRADED, PAGES, NOISE),
     7: (
         FRAMES,
+        TRADED,
         PAGE_ROWS,
         PAGES,
         GAPS,
@@ -73,28 +76,31 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{FUZZ}test_any_value_in_any_field_is_a_trade_or_has_a_name",
         f"{FUZZ}test_any_log_is_a_fill_or_has_a_name",
     ),
-    8: (FRAMES, PAGE_ROWS, GAPS, NOISE),
-    9: (FRAMES, PAGE_ROWS, GAPS, f"{BOOKS}test_tick_change_lets_finer_prices_in"),
-    10: (FRAMES, PAGE_ROWS, GAPS),
-    11: (FRAMES, PAGE_ROWS, GAPS),
+    8: (FRAMES, TRADED, PAGE_ROWS, GAPS, NOISE),
+    9: (FRAMES, TRADED, PAGE_ROWS, GAPS, f"{BOOKS}test_tick_change_lets_finer_prices_in"),
+    10: (FRAMES, TRADED, PAGE_ROWS, GAPS),
+    11: (FRAMES, TRADED, PAGE_ROWS, GAPS),
     12: (
         FRAMES,
+        TRADED,
         PAGE_ROWS,
         NOISE,
         f"{DECISIONS}test_token_of_another_market_is_skipped",
         f"{DECISIONS}test_market_of_another_family_is_told_apart_from_one_unknown",
     ),
-    13: (FRAMES, PAGE_ROWS, LOGS),
+    13: (FRAMES, TRADED, PAGE_ROWS, LOGS),
     14: (
         FRAMES,
+        TRADED,
         f"{WIRE}test_near_miss_of_an_address_is_nobody_we_follow",
         f"{WIRE}test_address_as_sent_is_the_address_in_lower_case",
         f"{LEADERS}test_rows_of_another_wallet_are_not_the_leaders",
         f"{CLI}test_near_miss_of_an_address_is_refused_with_the_reason",
     ),
-    15: (FRAMES, PAGE_ROWS, GAPS),
+    15: (FRAMES, TRADED, PAGE_ROWS, GAPS),
     16: (
         FRAMES,
+        TRADED,
         GAPS,
         f"{WIRE}test_second_is_read_as_it_is_up_to_a_minute_ahead",
         f"{DECISIONS}test_age_limit_is_exact_and_counts_from_the_leaders_fill",
@@ -119,7 +125,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{LEADERS}test_rows_of_another_wallet_are_not_the_leaders",
         f"{LOOP}test_strangers_are_not_recorded",
     ),
-    20: (FRAMES, PAGES, NOISE, BOOK_ANSWERS),
+    20: (FRAMES, TRADED, PAGES, NOISE, BOOK_ANSWERS),
     21: (
         f"{LEADERS}test_pages_without_end_are_bounded_and_nothing_of_them_is_told",
         f"{LEADERS}test_empty_page_that_promises_more_is_bounded",
@@ -244,5 +250,5 @@ KINDS: dict[int, tuple[str, ...]] = {
 )
 def test_every_kind_of_a_row_is_among_the_cases(row: int, kind: str) -> None:
     names = [f"{field} {value}" for field, values in BAD_ROWS.values() for value in values]
-    names += [*BAD_FRAMES, *BAD_PAGES, *test_book_feed.GAPS, *test_book_feed.NOISE]
+    names += [*BAD_FRAMES, TRADED, *BAD_PAGES, *test_book_feed.GAPS, *test_book_feed.NOISE]
     assert any(kind in name for name in names), f"row {row}"
