@@ -239,7 +239,8 @@ def leaders_pause(
 ) -> None:
     """Copy a leader no more for now; its trades are recorded as skipped.
 
-    What we hold through it stays and settles as usual: its exits are not mirrored either.
+    What we hold through it stays and settles as usual: its exits are not mirrored either, as they
+    are while it is throttled.
     """
     from polybot.cli.leaders import pause_leader
 

@@ -152,7 +152,7 @@ def _fit_market(
     trade: LeaderTrade, situation: CopySituation, *, max_age_s: float
 ) -> Market | Refusal:
     """Return the trade's market where an entry and an exit are possible alike."""
-    refusal = guards.refuse_leader(situation) or guards.refuse_time(
+    refusal = guards.refuse_leader(trade.side, situation) or guards.refuse_time(
         trade.traded_at, situation, max_age_s=max_age_s
     )
     if refusal is not None:

@@ -1,8 +1,8 @@
 """What stops a copy whatever its size: the leader's state, age, market, policy, bait, the book.
 
 Each guard answers ``None`` or the reason with one sentence that names the value and the limit.
-Guards that keep us out of a position never keep us in one: an exit meets only those of the
-leader, of time and of the market, and its price is bounded instead of refused.
+Guards that keep us out of a position never keep us in one: an exit meets only the owner's own word
+about the leader, and the guards of time and of the market; its price is bounded instead of refused.
 
 Boundaries: a limit may be reached but not passed.
 """
@@ -36,10 +36,12 @@ _STATES: Final = {
 # Every copy ------------------------------------------------------------------------------------
 
 
-def refuse_leader(situation: CopySituation) -> Refusal | None:
-    """Refuse a leader who is not copied now."""
+def refuse_leader(side: Side, situation: CopySituation) -> Refusal | None:
+    """Refuse a leader who is not copied now; a throttle stops his entries alone."""
     leader = situation.leader
     if leader.state is LeaderState.ACTIVE:
+        return None
+    if side is Side.SELL and leader.state is LeaderState.THROTTLED:
         return None
     return _STATES[leader.state], f"leader is {leader.state}: {leader.state_reason or 'no reason'}"
 

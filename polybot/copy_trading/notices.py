@@ -39,15 +39,15 @@ def refused_copy_alert(
 
 
 def throttled_alert(leader: Leader, reason: str, *, at: datetime, mode: Mode) -> Alert:
-    """Tell that a leader is copied no more until a person lifts it."""
+    """Tell that a leader's entries are copied no more until a person lifts it."""
     return build_alert(
         AlertKind.COPYING,
         f"leader-throttled:{mode}:{leader.address}:{at.isoformat()}",
         f"{mode}: {clean_line(leader.name, _NAME)} is throttled",
         [
             reason,
-            "his trades are recorded and not copied, his exits neither: what we hold through him "
-            "settles with its market",
+            "what he buys is recorded and not copied; where he leaves, we leave what we hold "
+            "through him",
             "look at him, then resume by hand",
             f"wallet {leader.address}, at {_second(at)}",
         ],

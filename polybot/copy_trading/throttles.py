@@ -43,7 +43,7 @@ class Throttles:
         self._stops: dict[LeaderAddress, _Stop] = {}
 
     def throttle(self, leader: Leader, reason: str, *, at: datetime) -> None:
-        """Copy a leader no more from the next trade on."""
+        """Copy no entry of a leader any more, from the next trade on; his exits are mirrored."""
         alert = throttled_alert(leader, reason, at=at, mode=self._mode)
         self._stop(leader, LeaderState.THROTTLED, reason, alert, at)
 

@@ -20,7 +20,7 @@ from polybot.copy_trading.status import Drift
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
 from polybot.domain.leaders import CopyVerdict, Leader, LeaderAddress
-from polybot.domain.orders import Fill, OrderStatus
+from polybot.domain.orders import Fill, OrderStatus, Side
 from polybot.errors import DataError, TransientError
 from polybot.reconciliation import reconcile_account
 
@@ -198,17 +198,23 @@ class Upkeep:
         """Count again what was copied a moment ago: a restart lifts no throttle and hides no flip.
 
         Whoever was throttled then and is active now was lifted by a person: what was copied
-        before is forgiven, as it is where the loop itself sees the lift.
+        before is forgiven, as it is where the loop itself sees the lift. His exits go on while he
+        is throttled, so they count again only once an entry proves the lift.
         """
         policy, recent = leader.policy, self._parts.roster.recent
         longest_s = max(policy.repeat_window_s, policy.flip_s) + policy.max_age_s
         since = max(leader.added_at, now - timedelta(seconds=longest_s))
         recent.forget(leader.address)
         records = self._ports.ledger.copy_log(address=leader.address, since=since, limit=MAX_TRADES)
+        is_throttled = False
         for record in reversed(records):
+            is_placed = record.verdict is CopyVerdict.PLACED
             if record.reason_code in _THROTTLED:
                 recent.forget(leader.address)
-            if record.verdict is CopyVerdict.PLACED:
+                is_throttled = True
+            elif is_placed and record.trade.side is Side.BUY:
+                is_throttled = False
+            if is_placed and not is_throttled:
                 recent.note_copy(leader.address, record.decided_at)
             if not record.follows_conversion:
                 recent.note(record.trade, record.decided_at)

@@ -181,7 +181,7 @@ class LeaderState(StrEnum):
     PAUSED = "paused"
     """A person said so; trades are recorded as skipped."""
     THROTTLED = "throttled"
-    """The repeated-execution limit said so; only a person lifts it."""
+    """A guard of entries said so: his exits alone are mirrored; only a person lifts it."""
     REMOVED = "removed"
 
 

@@ -85,12 +85,13 @@ class CopyLedger(Protocol):
         """Make a leader trade and the order that copies it durable, in one transaction.
 
         In this order: the lease must still be ours (its epoch is the newest), the trade's key
-        must be new, the leader must be ACTIVE, every ledger limit (``checks``) and the leader's
-        own caps on market, leader and day (``caps``, against its running totals) must hold; then
-        trade, decision (as PLACED) and order (as SENDING) are inserted, the outlay is reserved,
-        and the leader's holding, pending amounts (cleared) and spending change; the leader's own
-        size does not where the record ``follows_conversion``. Where a limit fails the trade is
-        recorded as REFUSED, with the failed checks' sentences as reason, and its decision too.
+        must be new, the leader must be ACTIVE (for a SELL, THROTTLED will do), every ledger limit
+        (``checks``) and the leader's own caps on market, leader and day (``caps``, against its
+        running totals) must hold; then trade, decision (as PLACED) and order (as SENDING) are
+        inserted, the outlay is reserved, and the leader's holding, pending amounts (cleared) and
+        spending change; the leader's own size does not where the record ``follows_conversion``.
+        Where a limit fails the trade is recorded as REFUSED, with the failed checks' sentences as
+        reason, and its decision too.
         """
         ...
 

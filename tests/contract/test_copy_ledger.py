@@ -121,6 +121,33 @@ def test_leader_who_is_not_active_is_refused(rich: SqlLedger, state: LeaderState
     assert rich.violations() == ()
 
 
+@pytest.mark.parametrize("state", [LeaderState.PAUSED, LeaderState.THROTTLED, LeaderState.REMOVED])
+def test_throttle_refuses_no_exit_and_every_other_state_does(
+    rich: SqlLedger, state: LeaderState
+) -> None:
+    """A guard of entries keeps nobody in; it sells no more than was bought through the leader."""
+    lease = follow(rich)
+    _, bought = copy(rich, lease, leader_trade(tx=1))
+    report(rich, bought, a_fill(bought, "8", "0.5"))
+    rich.set_leader_state(LEADER, state, reason="the guard said so", at=NOW)
+
+    sale = leader_trade(0, Side.SELL, tx=2)
+    too_much, _ = copy(rich, lease, sale, size="8.01")
+    sold, order_id = copy(rich, lease, replace(sale, occurrence=1), size="8")
+
+    assert too_much.answer is CopyAnswer.REFUSED
+    failed = [check.name for check in too_much.failed]
+    if state is LeaderState.THROTTLED:
+        assert failed == ["leader-position"]
+        assert sold.answer is CopyAnswer.RECORDED
+        assert rich.order(order_id) is not None
+    else:
+        assert failed == ["leader-state", "leader-position"]
+        assert sold.answer is CopyAnswer.REFUSED
+        assert rich.order(order_id) is None
+    assert rich.violations() == ()
+
+
 def test_refusal_records_trade_decision_and_sentences_but_no_order(rich: SqlLedger) -> None:
     """A limit that was reached tells why, and nothing is reserved."""
     lease = follow(rich)

@@ -103,14 +103,44 @@ def test_sale_of_a_token_that_was_never_bought_is_no_entry_into_its_complement()
     ],
 )
 @pytest.mark.parametrize("side", Side)
-def test_leader_who_is_not_active_is_not_copied(state, code, side):
+def test_leader_who_is_not_active_is_not_copied_but_for_exits_of_a_throttled_one(state, code, side):
     leader = build_leader(state=state, state_reason="on holiday")
     holding = build_holding("200", "100")
-    answer = skip_of(
-        decide_copy(build_trade(side), build_situation(leader=leader, holding=holding))
-    )
+    decision = decide_copy(build_trade(side), build_situation(leader=leader, holding=holding))
+    if side is Side.SELL and state is LeaderState.THROTTLED:
+        # The throttle guards entries: it never keeps us in.
+        assert order_of(decision).approved.order.side is Side.SELL
+        return
+    answer = skip_of(decision)
     assert answer.record.reason_code == code
     assert "on holiday" in answer.record.reason
+
+
+def test_throttled_leader_who_sells_without_end_sells_no_more_than_we_hold():
+    """Ten thousand sales of his: ours come to what we hold through him, and then to nothing."""
+    leader = build_leader(state=LeaderState.THROTTLED, state_reason="21 copies")
+    left, orders = Decimal(100), 0
+    for number in range(10_000):
+        holding = build_holding("200", str(left))
+        trade = build_trade(Side.SELL, size="50", occurrence=number)
+        decision = decide_copy(trade, build_situation(leader=leader, holding=holding))
+        if decision.record.verdict is CopyVerdict.PLACED:
+            left -= order_of(decision).approved.order.size
+            orders += 1
+    assert left >= 0
+    assert 0 < orders < 20
+
+
+def test_throttled_leader_is_followed_out_of_a_market():
+    """His merges and redemptions are exits, and so is what an exit has left over."""
+    leader = build_leader(state=LeaderState.THROTTLED, state_reason="21 copies")
+    for one in decide_exit(
+        build_conversion(), [replace(one, leader=leader) for one in both_held()]
+    ):
+        assert order_of(one).approved.order.side is Side.SELL
+    situation = build_situation(leader=leader, holding=build_holding("200", "100"))
+    rest = decide_rest(build_trade(Side.SELL), situation, max_age_s=10.0)
+    assert order_of(rest).approved.order.side is Side.SELL
 
 
 @pytest.mark.parametrize("side", Side)

@@ -480,6 +480,32 @@ async def test_one_copy_too_many_throttles_until_a_person_lifts_it(world: World)
         assert running.log()[-1].verdict is CopyVerdict.PLACED
 
 
+async def test_throttled_leader_is_followed_out_and_not_in(world: World) -> None:
+    """What he sells is sold, also after a restart; what he buys is not bought."""
+    world.follow(max_repeats=1, max_market_usdc=Decimal(200))
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(trade_number(1, size="400"), trade_number(2))
+        assert running.status.leaders[0].state is LeaderState.THROTTLED
+        held = ours(running)
+        assert held > 0
+        await running.tell(trade_number(3, Side.SELL, size="300"))
+        assert running.log()[-1].verdict is CopyVerdict.PLACED
+        half = ours(running)
+        assert 0 < half < held
+    async with world.looping() as running:
+        await running.trading()
+        assert running.status.leaders[0].state is LeaderState.THROTTLED
+        await running.tell(trade_number(4))
+        assert running.log()[-1].reason_code == "leader-throttled"
+        assert ours(running) == half
+        await running.tell(trade_number(5, Side.SELL, size="900"))
+        assert ours(running) < 1
+        # What the venue's grid has left of it is too little to be sold.
+        await running.tell(trade_number(6, Side.SELL, size="900"))
+        assert running.log()[-1].verdict is not CopyVerdict.PLACED
+
+
 async def test_leader_who_follows_us_is_throttled(world: World) -> None:
     """Each would copy the other for ever."""
     caps: dict[str, Any] = {

@@ -10,6 +10,7 @@ import pytest
 from polybot.adapters.storage.ledger import open_ledger
 from polybot.domain.leaders import CopyVerdict, LeaderState, LeaderTrade
 from polybot.domain.modes import Mode
+from polybot.domain.money import Shares
 from polybot.domain.orders import Side
 from tests.builders import NOW
 from tests.copy_builders import LEADER, build_trade
@@ -91,6 +92,25 @@ async def test_throttle_is_lifted_once(world: World, is_running: bool) -> None:
         ("placed", ""),
         ("skipped", "throttled"),
         ("skipped", "leader-throttled"),
+        ("placed", ""),
+        ("placed", ""),
+        ("skipped", "throttled"),
+    ]
+
+
+async def test_exits_of_a_throttled_leader_do_not_count_after_the_lift(world: World) -> None:
+    """He sells three times while he is throttled; two entries are allowed after the lift."""
+    world.follow(max_repeats=2, repeat_window_s=60.0, max_market_usdc=Decimal(200))
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(*(trade_number(world, number) for number in range(1, 4)))
+        for number in range(4, 7):
+            sale = replace(trade_number(world, number, Side.SELL), size=Shares(Decimal(100)))
+            await running.tell(sale)
+            assert running.log()[-1].verdict is CopyVerdict.PLACED
+        running.ledger.set_leader_state(LEADER, LeaderState.ACTIVE, reason="seen", at=NOW)
+    world.clock.move(7)
+    assert (await told(world, 11, 12, 13))[-3:] == [
         ("placed", ""),
         ("placed", ""),
         ("skipped", "throttled"),

@@ -76,7 +76,8 @@ class CopyStore(Store):
         """Make a leader trade and the order that copies it durable.
 
         See ``CopyLedger.record_copy``. Whatever ``checks`` allow, a halt refuses the order, and a
-        SELL must be of shares that were bought through this leader.
+        SELL must be of shares that were bought through this leader. SELLs of a throttled leader
+        pass: they sell no more than that.
         """
         order = prepared.order
         if not decision.key == record.decision_key == order.decision_key:
@@ -151,7 +152,7 @@ class _Copy:
         transaction, state = books.transaction, books.trading_state
         totals = account_totals(transaction, books.account, books.day, state, has=has)
         looked = [
-            *_state_checks(self._leader, state),
+            *_state_checks(self._leader, state, order.side),
             *checks(totals, exposure_of(transaction, order.market.condition_id, has=has)),
             *caps(self._spending()),
         ]
@@ -209,9 +210,10 @@ class _Copy:
         )
 
 
-def _state_checks(leader: dict[str, Any], state: TradingState) -> list[RiskCheck]:
+def _state_checks(leader: dict[str, Any], state: TradingState, side: Side) -> list[RiskCheck]:
     checks = []
-    if leader["state"] != LeaderState.ACTIVE:
+    is_exit_of_throttled = side is Side.SELL and leader["state"] == LeaderState.THROTTLED
+    if leader["state"] != LeaderState.ACTIVE and not is_exit_of_throttled:
         detail = f"leader is {leader['state']}: {leader['state_reason']}".removesuffix(": ")
         checks.append(RiskCheck(name="leader-state", passed=False, detail=detail))
     if state is TradingState.HALTED:
