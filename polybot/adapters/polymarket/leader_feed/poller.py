@@ -30,7 +30,7 @@ _INDEXING: Final = timedelta(seconds=60)
 # Now and then further back, for rows that were listed later than that.
 _SWEEP_EVERY: Final = timedelta(minutes=5)
 SWEEP_BACK: Final = timedelta(hours=1)
-"""Reading may begin so long before a watermark, besides the overlap."""
+"""What is listed so late is read still: a sweep begins so long before the one before it."""
 _SHORTEST_SPAN: Final = timedelta(seconds=60)
 _WORKERS: Final = 4
 
@@ -97,8 +97,9 @@ class LeaderPoller:
             if leader not in self._turns:
                 self._turns[leader] = _Turn(
                     until=watermark,
-                    # The first read goes further back: what was listed late may have been missed.
-                    swept_at=self._now() - _SWEEP_EVERY,
+                    # The first read is a sweep, and follows on the last one before a restart:
+                    # that was no longer before the watermark than sweeps are apart.
+                    swept_at=min(self._now(), watermark) - _SWEEP_EVERY,
                     due=0.0,
                     backoff=Backoff(
                         first_s=self._every_s,
@@ -168,7 +169,8 @@ class LeaderPoller:
         position = turn.until
         is_sweep = began - turn.swept_at >= _SWEEP_EVERY
         if is_sweep:
-            position = min(position, began - SWEEP_BACK)
+            # Not from now: what was listed since the last sweep may have happened before.
+            position = min(position, turn.swept_at - SWEEP_BACK)
         start = position - self._overlap
         end = None if turn.span is None else position + turn.span
         try:
