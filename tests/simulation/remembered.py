@@ -12,13 +12,19 @@ from typing import Any, Final
 from unittest import mock
 
 from polybot.domain.markets import Outcome
-from polybot.sandbox import fault_plan
+from polybot.sandbox import fault_plan, gamma
 from polybot.sandbox import venue as venue_module
 from polybot.sandbox.books import Fair
 from polybot.sandbox.fault_plan import FaultPlan, PlannedFault
+from polybot.sandbox.gamma import title_of
+from polybot.sandbox.leaders import data_routes
+from polybot.sandbox.leaders import markets as leader_markets
+from polybot.sandbox.leaders.positions import Position, position_row
+from polybot.sandbox.leaders.wording import Json
 from polybot.sandbox.listing import GeneratedListing, VenueMarket
 from polybot.sandbox.prices import MINUTE_S, GeneratedPrices
 from polybot.sandbox.tape import BLOCK_S, Print, Tape
+from polybot.sandbox.venue import SandboxVenue
 
 _MOST: Final = 20_000
 
@@ -144,6 +150,40 @@ class RememberingPlan(FaultPlan):
         return found
 
 
+class RememberedTitles:
+    """Titles of windows, which are worded once."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+
+    def __call__(self, market: VenueMarket) -> str:
+        slug = market.window.slug
+        if slug not in self._of:
+            self._of[slug] = title_of(market)
+        return self._of[slug]
+
+
+class RememberedRows:
+    """Rows of positions: one that is as it was, in a market that is decided, stays as it is."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, str], tuple[tuple[object, ...], Json]] = {}
+
+    def __call__(
+        self, venue: SandboxVenue, wallet: str, one: Position, at_s: int, opposite: str
+    ) -> Json:
+        key = (wallet, one.token.token_id)
+        state = (one.size, one.bought, one.cost, one.fees, one.realised, one.last_s, opposite)
+        known = self._of.get(key)
+        if known is not None and known[0] == state:
+            return dict(known[1])
+        row = position_row(venue, wallet, one, at_s, opposite)
+        market = venue.listing.by_token(one.token.token_id)
+        if market is not None and venue.winner(market, at_s) is not None:
+            self._of[key] = (state, dict(row))
+        return row
+
+
 class DrawsInOrder:
     """One stream of numbers for each rule of a plan: the n-th still depends on seed and n alone.
 
@@ -179,10 +219,14 @@ class OneDraw:
 @contextmanager
 def quick_venue() -> Iterator[None]:
     """Let every venue that is opened meanwhile answer as above, and every plan draw in order."""
+    titles = RememberedTitles()
     with (
         mock.patch.object(venue_module, "GeneratedPrices", RememberedPrices),
         mock.patch.object(venue_module, "GeneratedListing", RememberedListing),
         mock.patch.object(venue_module, "Tape", LazyTape),
         mock.patch.object(fault_plan, "stream", DrawsInOrder()),
+        mock.patch.object(gamma, "title_of", titles),
+        mock.patch.object(leader_markets, "title_of", titles),
+        mock.patch.object(data_routes, "position_row", RememberedRows()),
     ):
         yield

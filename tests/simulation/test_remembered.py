@@ -1,7 +1,11 @@
 """What the simulation works out once is what the sandbox works out each time."""
 
+from decimal import Decimal
+
 from polybot.domain.markets import MarketSeries, MarketWindow
 from polybot.sandbox.fault_plan import REQUEST_FAULTS, TRADE_FAULTS, FaultPlan, PlannedFault
+from polybot.sandbox.leaders.markets import window_token
+from polybot.sandbox.leaders.positions import Position, position_row
 from polybot.sandbox.prices import GeneratedPrices
 from polybot.sandbox.tape import Tape
 from polybot.sandbox.venue import SandboxVenue
@@ -10,6 +14,7 @@ from tests.simulation.remembered import (
     LazyTape,
     OneDraw,
     RememberedPrices,
+    RememberedRows,
     RememberingPlan,
 )
 
@@ -85,3 +90,19 @@ def test_single_draws_are_spread_evenly() -> None:
         expected = share * len(draws)
         assert abs(sum(one < share for one in draws) - expected) < 5 * expected**0.5
     assert OneDraw("a", 1).random() == OneDraw("a", 1).random() != OneDraw("a", 2).random()
+
+
+def test_rows_of_positions_are_the_same() -> None:
+    """While a window runs, when it is decided, and when the position changes afterwards."""
+    venue, quick = SandboxVenue(seed=4), RememberedRows()
+    window = MarketWindow(series=MarketSeries.parse("btc-5m"), start_s=START_S)
+    market = venue.listing.by_slug(window.slug)
+    assert market is not None
+    position = Position(window_token(market, is_up=True), START_S, START_S)
+    position.put_in(Decimal(10), Decimal(4))
+    for at_s in (START_S + 10, START_S + 200, START_S + 900, START_S + 901, START_S + 2_000):
+        for _ in range(2):
+            plain = position_row(venue, "0xa", position, at_s, "")
+            assert quick(venue, "0xa", position, at_s, "") == plain
+        if at_s == START_S + 901:
+            position.take_out(Decimal(3), Decimal(3))
