@@ -203,6 +203,7 @@ def _options(bot: Bot, *, run_name: str, holder: str | None) -> CopyOptions:
         overlap_s=copying.overlap_s,
         max_clock_difference=timedelta(seconds=settings.live.max_clock_difference_s),
         reconcile_every_s=settings.live.reconcile_max_age_s / 3,
+        reconcile_timing=bot.reconcile_timing,
     )
 
 

@@ -17,7 +17,7 @@ from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.copy_trading.status import CopyPhase, CopyStatus
 from polybot.domain.leaders import CopyRecord, Leader, LeaderTrade
 from polybot.domain.modes import Mode
-from polybot.ports import AccountExchange
+from polybot.ports import AccountExchange, VenueAccount
 from tests.builders import DOWN_TOKEN, NOW, build_book, build_limits, build_market
 from tests.copy_builders import build_leader
 from tests.fakes import ScriptedMarketData
@@ -52,6 +52,7 @@ class World:
         default_factory=lambda: ScriptedMarketData(build_market(), build_book())
     )
     exchange: AccountExchange | None = None
+    account: VenueAccount | None = None
     limits: dict[str, Any] = field(default_factory=dict)
     compare_clocks: Callable[[], Awaitable[timedelta]] | None = None
 
@@ -96,7 +97,7 @@ class Running:
         ports = CopyPorts(
             ledger=ledger,
             exchange=exchange,
-            account=None,
+            account=world.account,
             clock=world.clock,
             market_data=world.market_data,
             feed=world.feed,

@@ -1,13 +1,14 @@
 """What the copy loop is put together from: the outside world and the operator's wishes."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from polybot.domain.leaders import LeaderAddress
 from polybot.domain.markets import ASSETS, DURATIONS_S, MarketSeries
 from polybot.domain.modes import Mode
+from polybot.domain.reconciliation import ReconcileTiming
 from polybot.limits import RiskLimits
 from polybot.ports import (
     AccountExchange,
@@ -74,6 +75,8 @@ class CopyOptions:
     """Re-reading starts so long before a leader's watermark [s]."""
     reconcile_every_s: float = 40.0
     """Between two reconciliations with the venue's account, live only [s]."""
+    reconcile_timing: ReconcileTiming = field(default_factory=ReconcileTiming)
+    """How late the venue may tell of what was traded."""
     max_clock_difference: timedelta = timedelta(seconds=2)
     """Between our clock and the venue's; beyond, no order is signed."""
     stop_within_s: float = 8.0

@@ -53,7 +53,12 @@ class Upkeep:
         """Bring our record to what the venue says; on paper, look up open orders."""
         ports = self._ports
         await reconcile_account(
-            ports.ledger, ports.exchange, ports.account, ports.clock, mode=self._options.mode
+            ports.ledger,
+            ports.exchange,
+            ports.account,
+            ports.clock,
+            mode=self._options.mode,
+            timing=self._options.reconcile_timing,
         )
 
     def recover_orders(self) -> None:

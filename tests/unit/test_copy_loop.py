@@ -42,11 +42,13 @@ from polybot.domain.orders import (
     SubmitResult,
     Unknown,
 )
+from polybot.domain.reconciliation import ReconcileTiming
 from polybot.errors import PermanentError, TransientError
 from tests.builders import DOWN_TOKEN, NOW, UP_TOKEN, build_book
 from tests.copy_builders import LEADER, MARKET, build_conversion, build_trade
-from tests.copy_desk import PATIENCE_S, WIDE, Running, World
+from tests.copy_desk import CASH, PATIENCE_S, WIDE, Running, World
 from tests.fakes import ScriptedExchange, ScriptedMarketData
+from tests.fakes_live import FakeVenueAccount, Venue
 from tests.ledger_steps import a_fill
 
 RAIN = ConditionId("0x" + "ee" * 32)
@@ -540,6 +542,16 @@ async def test_our_own_wallet_is_refused(world: World) -> None:
         assert [record.reason_code for record in running.log()] == ["leader-paused"]
         running.ledger.set_leader_state(LEADER, LeaderState.ACTIVE, reason="please", at=NOW)
         await running.until(lambda: running.ledger.leaders()[0].state is LeaderState.PAUSED)
+
+
+async def test_loop_reconciles_by_the_operators_waiting_times(world: World) -> None:
+    """How far back trades are read again is his to say, here as in every other reconciliation."""
+    venue = Venue(cash=CASH, now=world.clock.at)
+    world.account = FakeVenueAccount(venue)
+    timing = ReconcileTiming(overlap=timedelta(hours=9))
+    async with world.looping(reconcile_timing=timing) as running:
+        await running.trading()
+        assert venue.asked_after[0] == world.clock.at - timedelta(hours=9)
 
 
 # Being the only one, and stopping ---------------------------------------------------------------

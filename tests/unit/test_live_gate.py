@@ -22,6 +22,7 @@ from polybot.adapters.health_file import (
 from polybot.adapters.polymarket.exchange import PolymarketExchange
 from polybot.adapters.polymarket.verdicts import Patience
 from polybot.bootstrap import Access, open_bot
+from polybot.bootstrap_copying import _options
 from polybot.config import load_settings
 from polybot.domain.health import HealthRecord
 from polybot.domain.modes import Mode
@@ -401,6 +402,9 @@ async def test_how_late_the_venue_may_be_is_what_the_settings_say(
             deep_overlap=timedelta(seconds=90_001),
             late_fills=timedelta(seconds=901),
         )
+        # The copy loop reconciles by itself.
+        copying = _options(bot, run_name="", holder=None)
+        assert copying.reconcile_timing == bot.reconcile_timing
         assert isinstance(bot.exchange, GatedExchange)
         assert isinstance(bot.exchange._exchange, PolymarketExchange)
         assert bot.exchange._exchange._looks._patience == Patience(
