@@ -184,7 +184,7 @@ async def _run_flow(desk: Desk, plan: RunPlan, probe: Probe) -> tuple[str, ...]:
     async def opened(*_: object, **__: object) -> AsyncIterator[Bot]:
         async with open_live_bot(desk, plan, probe) as bot:
             yield bot
-            if plan.target is None:
+            if plan.audits:
                 found.extend(bot.ledger.violations())
 
     name = f"{plan.flow}-{desk.clock.now_ms()}"

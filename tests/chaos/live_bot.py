@@ -80,6 +80,8 @@ class RunPlan:
     target: Target | None = None
     directions: Mapping[str, Direction] = field(default_factory=dict)
     """By asset, where several series are run."""
+    audits: bool = False
+    """Whether the ledger proves its own books in the end; the model looks after every run."""
 
 
 class Loudspeaker:

@@ -50,6 +50,8 @@ SHORT_SERIES = (MarketSeries.parse("xrp-5m"), MarketSeries.parse("eth-5m"))
 _HOLDING_SERIES = ("sol-5m",)
 _MISTAKEN_SERIES = "sol-5m"
 CASH_USDC = Decimal(1000)
+# So many kills while redeeming a round, that no other part needs more rounds than this one.
+_REDEMPTIONS = 4
 # One order of 5 USDC with its fee of at most 0.36 fits a window, nine fit the account with one
 # small bid beside them: a second one in a window, or a tenth, never does.
 LIMITS = build_limits(
@@ -196,7 +198,7 @@ class Life:
             self._resolved.add(market.condition_id)
         if kills:
             self._kill_some("settle", PAYING, 2)
-            for _ in range(3):
+            for _ in range(_REDEMPTIONS):
                 self._kill_some("settle", self._redeeming, 1)
                 # A redemption that was asked for is asked for again a minute later.
                 self._move_to(self._now_s() + 61)
@@ -213,7 +215,7 @@ class Life:
             self.tally.note([Broken("books off", "not settled after four hours")], self._where())
         # What was redeemed a moment ago gives room; later everything must agree by itself.
         self._move_to(self._now_s() + 130)
-        self._go("settle", self._now())
+        self._go("settle", self._now(), audits=True)
         self._check("after settling")
 
     def count(self) -> None:
@@ -242,8 +244,9 @@ class Life:
         *,
         series: tuple[str, ...] = (),
         directions: Mapping[str, Direction] = MappingProxyType({}),
+        audits: bool = False,
     ) -> RunResult:
-        plan = RunPlan(flow, due, series=series, directions=dict(directions))
+        plan = RunPlan(flow, due, series=series, directions=dict(directions), audits=audits)
         result = self.run(self.desk, plan)
         self.tally.runs += 1
         self._trail.append(flow)
