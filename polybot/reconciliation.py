@@ -295,7 +295,7 @@ class _Run:
             return 0
         # Also while they move: a deposit that comes next is then told from what they cost.
         is_proved = self.comparison.proves_fills and not self.result.differences
-        return self.ours.fill_count if is_proved else 0
+        return self.ours.fill_count + self.ours.void_count if is_proved else 0
 
     def _halt(self) -> None:
         alert = reconciliation_alert(self.result, mode=self.mode)

@@ -129,11 +129,13 @@ class AccountSnapshot:
     """All fills that were ever booked, also those that were voided later."""
     taker_fill_count: int
     """Those of them in which we were the taker."""
+    void_count: int
+    """Those of them that were voided later."""
     held: tuple[HeldToken, ...]
     moving: tuple[MovingFill, ...]
     """Fills that are not final, or were made a moment ago."""
     unproved_usdc: Usdc
-    """What the fills moved that were booked since cash last agreed, to the rounding of fees."""
+    """What fills moved, booked or voided since cash last agreed, to the rounding of fees."""
     arriving_usdc: Usdc
     """Payouts that were found redeemed a moment ago."""
     open_orders: tuple[OrderRecord, ...]
@@ -232,5 +234,5 @@ class ReconciliationRecord:
     trades_since: datetime | None
     """Trades are read from here on; everything earlier is final and recorded."""
     agreed_fill_count: int
-    """Booked fills when cash last agreed, to the rounding of fees."""
+    """Fills booked, and once more those voided, when cash last agreed, to the rounding of fees."""
     detail: dict[str, object] = field(default_factory=dict)

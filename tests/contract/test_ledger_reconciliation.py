@@ -123,6 +123,24 @@ def test_snapshot_tells_what_the_venue_should_show(ledger: SqlLedger) -> None:
     assert record.fees == CRYPTO_FEES
 
 
+def test_void_is_unproved_until_cash_agrees_again(ledger: SqlLedger) -> None:
+    """A refund may come short, too; an agreement from before the void says nothing about it."""
+    moved = Decimal("5.175")
+    order_id = buy(ledger, 1)
+    buy(ledger, 2)
+    ledger.record_reconciliation(replace(RECORD, agreed_fill_count=2))
+    assert ledger.account_snapshot(moving_since=NOW).unproved_usdc == 0
+    report(ledger, order_id, a_fill(order_id, trade="t1", status=FillStatus.FAILED))
+    snapshot = ledger.account_snapshot(moving_since=NOW)
+    assert (snapshot.fill_count, snapshot.void_count, snapshot.unproved_usdc) == (2, 1, moved)
+    buy(ledger, 3)
+    assert ledger.account_snapshot(moving_since=NOW).unproved_usdc == 2 * moved
+    ledger.record_reconciliation(replace(RECORD, agreed_fill_count=3))
+    assert ledger.account_snapshot(moving_since=NOW).unproved_usdc == moved
+    ledger.record_reconciliation(replace(RECORD, agreed_fill_count=4))
+    assert ledger.account_snapshot(moving_since=NOW).unproved_usdc == 0
+
+
 def test_rounding_is_booked_up_to_what_fills_explain(ledger: SqlLedger) -> None:
     """A step and a micro-USDC a taker fill, over the whole life of the ledger."""
     buy(ledger)

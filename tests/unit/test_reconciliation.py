@@ -480,6 +480,29 @@ async def test_balances_that_lag_behind_a_failure_are_waited_for(desk: Desk) -> 
     assert found.transferred_usdc == 0
 
 
+async def test_refund_that_comes_short_is_asked_about_and_not_booked(desk: Desk) -> None:
+    """Cash agreed while the fill stood; what its failure gave back nobody has seen agree yet."""
+    order_id = intend(desk.ledger)
+    desk.venue_trade(order_id, status=VenueTradeStatus.MINED)
+    desk.later(minutes=5)
+    assert (await desk.reconcile()).verdict is ReconcileVerdict.AGREED
+    desk.venue.advance("t0", VenueTradeStatus.FAILED)
+    desk.venue.cash -= Decimal("0.5")
+    desk.later(minutes=5)
+    found = await desk.reconcile()
+    assert len(found.voided_fills) == 1
+    assert found.transferred_usdc == 0
+    assert found.verdict is ReconcileVerdict.HALTED
+    assert "fills since then could be the cause" in found.differences[0]
+    # Once cash agrees again, a withdrawal is one.
+    desk.venue.cash += Decimal("0.5")
+    desk.resume()
+    assert (await desk.reconcile()).verdict is ReconcileVerdict.AGREED
+    desk.venue.cash -= Decimal("0.5")
+    desk.later(minutes=5)
+    assert (await desk.reconcile()).transferred_usdc == Decimal("-0.5")
+
+
 async def test_cash_missing_beyond_what_is_on_its_way_stops_trading_until_judged(
     desk: Desk,
 ) -> None:

@@ -32,7 +32,13 @@ from polybot.adapters.storage.fills import fill_of
 from polybot.adapters.storage.order_rows import load_open_orders, load_unfilled_orders
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.redemptions import FINAL_STATES, load_open_redemptions
-from polybot.adapters.storage.statements import Statement, Transaction, parameter
+from polybot.adapters.storage.statements import (
+    Statement,
+    Transaction,
+    constant,
+    is_one_of,
+    parameter,
+)
 from polybot.adapters.storage.tables import (
     FILLS,
     FOREIGN_TRADES,
@@ -97,8 +103,18 @@ _MOVING: Final = Statement(
     )
     .order_by(FILLS.c.id)
 )
+_VOIDED: Final = Statement(
+    select(func.count().label("count"))
+    .select_from(FILLS)
+    .where(FILLS.c.was_booked, FILLS.c.status == constant(FillStatus.FAILED.value))
+)
+# What a fill moved is moved back by its void; until cash has agreed again neither is proved.
 _LAST_BOOKED: Final = Statement(
-    select(FILLS).where(FILLS.c.was_booked).order_by(FILLS.c.id.desc()).limit(parameter("count"))
+    select(FILLS)
+    .join(MOVEMENTS, MOVEMENTS.c.fill_id == FILLS.c.id)
+    .where(is_one_of(MOVEMENTS.c.kind, (MovementKind.FILL.value, MovementKind.VOID.value)))
+    .order_by(MOVEMENTS.c.id.desc())
+    .limit(parameter("count"))
 )
 # Looked at before every live order.
 _RECONCILIATION: Final = Statement(select(RECONCILIATION))
@@ -129,6 +145,7 @@ class ReconciliationStore(Store):
                 fee_adjustments_usdc=usdc_of(adjusted_micro(transaction)),
                 fill_count=fills,
                 taker_fill_count=taker_fills,
+                void_count=_voided_count(transaction),
                 held=_held_tokens(transaction, redemptions, late),
                 moving=_moving_fills(transaction, micros_at(moving_since)),
                 unproved_usdc=usdc_of(_unproved_micro(transaction)),
@@ -333,12 +350,17 @@ def _moving_fills(transaction: Transaction, since_micros: int) -> tuple[MovingFi
 
 
 def _unproved_micro(transaction: Transaction) -> int:
-    """Return what fills moved that were booked since cash last agreed [micro-USDC]."""
+    """Return what fills moved, booked or voided since cash last agreed [micro-USDC]."""
     known = _PROVED.named_rows(transaction)
     proved = known[0]["agreed_fill_count"] if known else 0
     fills, _ = booked_fill_counts(transaction)
-    rows = _LAST_BOOKED.named_rows(transaction, {"count": max(fills - proved, 0)})
+    moves = fills + _voided_count(transaction)
+    rows = _LAST_BOOKED.named_rows(transaction, {"count": max(moves - proved, 0)})
     return sum(amounts.gross + amounts.fee for amounts in map(amounts_of, rows))
+
+
+def _voided_count(transaction: Transaction) -> int:
+    return int(_VOIDED.named_rows(transaction)[0]["count"])
 
 
 def _arriving_micro(transaction: Transaction, since_micros: int) -> int:
