@@ -19,6 +19,7 @@ from polybot.domain.leaders import (
 )
 from polybot.domain.markets import Outcome
 from polybot.domain.modes import TradingState
+from polybot.domain.money import Shares
 from polybot.domain.orders import FillStatus, OrderStatus, RiskCheck, Side
 from tests.builders import NOW
 from tests.contract.conftest import OpenLedger
@@ -132,8 +133,9 @@ def test_throttle_refuses_no_exit_and_every_other_state_does(
     rich.set_leader_state(LEADER, state, reason="the guard said so", at=NOW)
 
     sale = leader_trade(0, Side.SELL, tx=2)
-    too_much, _ = copy(rich, lease, sale, size="8.01")
-    sold, order_id = copy(rich, lease, replace(sale, occurrence=1), size="8")
+    again = replace(sale, occurrence=1)
+    too_much, _ = copy(rich, lease, sale, size=Shares(Decimal("8.01")))
+    sold, order_id = copy(rich, lease, again, size=Shares(Decimal(8)))
 
     assert too_much.answer is CopyAnswer.REFUSED
     failed = [check.name for check in too_much.failed]
