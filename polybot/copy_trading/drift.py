@@ -11,7 +11,7 @@ from typing import Final
 
 from polybot.copy_trading.status import Drift
 from polybot.domain.leaders import Leader, LeaderHolding, LeaderPosition, Sizing
-from polybot.domain.markets import MarketWindow
+from polybot.domain.markets import is_up_down_slug
 from polybot.domain.money import ZERO_SHARES
 
 # The Data API shows positions about a minute late; a leader quiet for so long is shown in full.
@@ -33,7 +33,7 @@ def compare_holdings(
         positions: What the venue says that he holds.
         holdings: What the ledger says that he, and we through him, hold.
     """
-    shown = {one.token_id: one for one in positions if one.is_open and _is_supported(one.slug)}
+    shown = {one.token_id: one for one in positions if one.is_open and is_up_down_slug(one.slug)}
     known = {one.token_id: one for one in holdings}
     has_share = leader.policy.sizing in SIZED_BY_SHARE
     drifts = []
@@ -70,7 +70,7 @@ def seeds_of(
     positions: Sequence[LeaderPosition], holdings: Sequence[LeaderHolding]
 ) -> tuple[LeaderPosition, ...]:
     """Return the sizes to believe from now on: 0 for what the venue does not show any more."""
-    shown = tuple(one for one in positions if one.is_open and _is_supported(one.slug))
+    shown = tuple(one for one in positions if one.is_open and is_up_down_slug(one.slug))
     names = {one.token_id for one in shown}
     gone = (one for one in holdings if one.leader_size and one.token_id not in names)
     return (*shown, *map(_nothing_of, gone))
@@ -89,14 +89,6 @@ def _nothing_of(holding: LeaderHolding) -> LeaderPosition:
         realised_pnl_usdc=_NONE,
         is_open=False,
     )
-
-
-def _is_supported(slug: str) -> bool:
-    try:
-        MarketWindow.parse_slug(slug)
-    except ValueError:
-        return False
-    return True
 
 
 def _slug_of(position: LeaderPosition | None, holding: LeaderHolding | None) -> str:

@@ -22,6 +22,7 @@ from polybot.domain.leaders import (
     LeaderSpending,
     LeaderState,
     LeaderTrade,
+    begins_holding,
 )
 from polybot.domain.markets import ConditionId, Market, MarketSeries, OutcomeTokenId
 from polybot.domain.modes import TradingState
@@ -149,8 +150,10 @@ class Roster:
         """Change the mirror as the ledger is changed by a record."""
         trade = record.trade
         held = self._holdings.setdefault(trade.leader, {})
-        known = held.get(trade.token_id) or _nothing_held(trade)
-        held[trade.token_id] = _after(known, record)
+        known = held.get(trade.token_id)
+        if known is None and not begins_holding(trade, record.verdict):
+            return
+        held[trade.token_id] = _after(known or _nothing_held(trade), record)
 
     def apply_conversion(self, conversion: LeaderConversion) -> None:
         """Change the leader's sizes as the ledger does: a merge takes of both, a redemption all."""

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NewType
 
-from polybot.domain.markets import ConditionId, OutcomeTokenId
+from polybot.domain.markets import ConditionId, OutcomeTokenId, is_up_down_slug
 from polybot.domain.money import Shares, Usdc
 from polybot.domain.orders import DecisionKey, OrderId, RiskCheck, Side
 
@@ -240,6 +240,15 @@ class CopyRecord:
     leader's own holding does not change by it, and the trade's price means nothing."""
     is_voided: bool = False
     """The leader's trade FAILED later: the copy stands alone."""
+
+
+def begins_holding(trade: LeaderTrade, verdict: CopyVerdict) -> bool:
+    """Return whether a trade begins a holding where none is known of its token.
+
+    A leader may trade in thousands of markets that nobody could copy; what he holds there is of
+    no use and is not kept.
+    """
+    return verdict is not CopyVerdict.SKIPPED or is_up_down_slug(trade.slug)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,6 +118,15 @@ class MarketWindow:
         return f"{self.series.asset}-updown-{self.series.duration}-{self.start_s}"
 
 
+def is_up_down_slug(slug: str) -> bool:
+    """Return whether a slug names a window of the crypto Up/Down family."""
+    try:
+        MarketWindow.parse_slug(slug)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeeSchedule:
     """A market's own fees: takers pay ``size × rate × (p(1−p))^exponent``, makers nothing."""

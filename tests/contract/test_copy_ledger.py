@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from polybot.adapters.storage import intents
 from polybot.adapters.storage.ledger import SqlLedger
 from polybot.domain.accounts import AccountTotals, MarketExposure, TradingStateChange
 from polybot.domain.decisions import Verdict
 from polybot.domain.leaders import (
+    ConversionKind,
     CopyAnswer,
     CopyVerdict,
     LeaderSpending,
@@ -23,7 +25,7 @@ from polybot.domain.money import Shares
 from polybot.domain.orders import FillStatus, OrderStatus, RiskCheck, Side
 from tests.builders import NOW
 from tests.contract.conftest import OpenLedger
-from tests.copy_builders import build_leader
+from tests.copy_builders import build_conversion, build_leader
 from tests.copy_steps import (
     LEADER,
     OTHER_LEADER,
@@ -500,6 +502,93 @@ def test_holding_of_a_market_that_is_long_over_is_passed_over(rich: SqlLedger) -
     (left,) = rich.holdings()
     assert left.condition_id == market_number(1).condition_id
     assert rich.violations() == ()
+
+
+RAIN = "will-it-rain"
+
+
+def test_trades_that_nobody_could_copy_are_recorded_and_held_nowhere(rich: SqlLedger) -> None:
+    """A leader may trade in thousands of such markets; each row would be read every few seconds."""
+    lease = follow(rich)
+    trades = [leader_trade(n, tx=n, slug=RAIN) for n in range(3)]
+    recorded = rich.record_leader_trades([a_record(one) for one in trades], lease=lease)
+    assert {one.answer for one in recorded.values()} == {CopyAnswer.RECORDED}
+    assert len(rich.copy_log()) == 3
+    assert _holding_rows(rich) == []
+    assert rich.void_leader_trade(trades[0].key, at=NOW, alert=an_alert("void"))
+    assert _holding_rows(rich) == []
+    assert rich.violations() == ()
+
+
+@pytest.mark.parametrize("slug", [RAIN, market_number(0).slug])
+def test_holding_counts_from_the_event_that_begins_it(rich: SqlLedger, slug: str) -> None:
+    """Whatever a source called the market before: those trades are in no row, and in no proof."""
+    lease = follow(rich)
+    early = leader_trade(0, tx=1, size="70", slug=RAIN)
+    rich.record_leader_trades([a_record(early)], lease=lease)
+    copied = leader_trade(0, tx=2, size="200", slug=slug)
+    _, order_id = copy(rich, lease, copied)
+    report(rich, order_id, a_fill(order_id, "8", "0.5"))
+    late = leader_trade(0, Side.SELL, tx=3, size="30", slug=RAIN)
+    rich.record_leader_trades([a_record(late)], lease=lease)
+
+    holding = held(rich, copied)
+    assert holding is not None
+    assert (holding.leader_size, holding.our_size) == (170, 8)
+    assert rich.violations() == ()
+    # One that never counted is not taken back either.
+    for trade, left in ((early, 170), (late, 200), (copied, 0)):
+        assert rich.void_leader_trade(trade.key, at=NOW, alert=an_alert(trade.transaction_hash))
+        found = held(rich, copied)
+        assert found is not None
+        assert found.leader_size == left
+        assert rich.violations() == ()
+
+
+def test_split_begins_a_holding_after_trades_that_began_none(rich: SqlLedger) -> None:
+    """It counts, and what came before does not."""
+    lease = follow(rich)
+    copy(rich, lease, leader_trade(0, tx=1, outcome=Outcome.DOWN))
+    rich.record_leader_trades([a_record(leader_trade(0, tx=2, slug=RAIN))], lease=lease)
+    market = market_number(0)
+    split = build_conversion(
+        ConversionKind.SPLIT, "25", condition_id=market.condition_id, slug=market.slug
+    )
+    rich.record_conversion(split, reason="", lease=lease)
+    sizes = {one.token_id: one.leader_size for one in rich.holdings()}
+    assert sizes == {
+        market.token_ids[Outcome.UP]: 25,
+        market.token_ids[Outcome.DOWN]: 225,
+    }
+    assert rich.violations() == ()
+
+
+def test_rows_of_an_older_version_stay_right(
+    rich: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began a row for every token; those are followed and proved as before."""
+    lease = follow(rich)
+    first, second = (leader_trade(0, tx=n, size="40", slug=RAIN) for n in (1, 2))
+    with monkeypatch.context() as older:
+        older.setattr(intents, "begins_holding", lambda _trade, _verdict: True)
+        rich.record_leader_trades([a_record(leader_trade(1, tx=9))], lease=lease)
+        rich.record_leader_trades([a_record(first)], lease=lease)
+    with rich._database.writing() as connection:
+        connection.exec_driver_sql("UPDATE leader_holdings SET seeded_after = 0")
+    assert rich.violations() == ()
+    rich.record_leader_trades([a_record(second)], lease=lease)
+    holding = held(rich, first)
+    assert holding is not None
+    assert holding.leader_size == 80
+    assert rich.violations() == ()
+    assert rich.void_leader_trade(first.key, at=NOW, alert=an_alert("void"))
+    assert rich.violations() == ()
+
+
+def _holding_rows(ledger: SqlLedger) -> list[tuple[str, int]]:
+    with ledger._database.reading() as connection:
+        rows = connection.exec_driver_sql("SELECT token_id, leader_size FROM leader_holdings")
+        return [(str(token_id), int(size)) for token_id, size in rows]
 
 
 def test_damaged_total_is_told(rich: SqlLedger) -> None:

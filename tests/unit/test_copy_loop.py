@@ -81,6 +81,20 @@ def ours(running: Running, token_id: OutcomeTokenId = UP_TOKEN) -> Decimal:
 # What is copied ---------------------------------------------------------------------------------
 
 
+async def test_markets_that_nobody_could_copy_are_recorded_and_held_nowhere(world: World) -> None:
+    """Neither in the ledger nor in its mirror, from which drift would write them down."""
+    world.follow()
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(*(rain(number) for number in range(3)))
+        assert [one.reason_code for one in running.log()] == ["market-not-supported"] * 3
+        assert running.loop._parts.roster.holdings_of(LEADER) == ()
+        assert running.ledger.holdings() == ()
+        await running.tell(trade_number(7))
+        (mirrored,) = running.loop._parts.roster.holdings_of(LEADER)
+        assert mirrored.token_id == UP_TOKEN
+
+
 async def test_purchase_is_copied_and_explained(world: World) -> None:
     """An order, its fill, and a record with all five instants."""
     world.follow(scale=Decimal("0.1"))

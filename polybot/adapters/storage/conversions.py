@@ -10,8 +10,8 @@ from polybot.adapters.storage.columns import micros_at, micros_down
 from polybot.adapters.storage.copy_books import (
     LIVE,
     TokenOfMarket,
+    begin_holding,
     load_holding,
-    new_holding,
     store_holding,
     tokens_of_market,
 )
@@ -147,7 +147,9 @@ def _holding(
         slug=conversion.slug,
         seen_at=micros_at(conversion.happened_at),
     )
-    return load_holding(transaction, leader_id, token_id) or new_holding(leader_id, token)
+    return load_holding(transaction, leader_id, token_id) or begin_holding(
+        transaction, leader_id, token
+    )
 
 
 def _take_back(transaction: Transaction, event: Values) -> None:

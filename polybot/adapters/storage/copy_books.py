@@ -2,6 +2,9 @@
 
 A holding's own size is the net of what was seen of the leader, so late events may come in any
 order; only a redemption sets it to nothing. Our side of it follows the orders that copy him.
+
+Trades in markets that nobody could copy begin no row. One that begins all the same, later, counts
+from there on: it remembers the event before its first.
 """
 
 from collections.abc import Sequence
@@ -9,11 +12,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import RowMapping, case, insert, select, update
+from sqlalchemy import RowMapping, case, func, insert, select, update
 
 from polybot.accounting import FillAmounts, TokenBooks, apply_fill, replay
 from polybot.adapters.storage.columns import clean_text, micros_at, micros_down
-from polybot.adapters.storage.copy_tables import LEADER_HOLDINGS, LEADERS
+from polybot.adapters.storage.copy_tables import LEADER_EVENTS, LEADER_HOLDINGS, LEADERS
 from polybot.adapters.storage.statements import (
     Statement,
     Transaction,
@@ -90,6 +93,7 @@ _CLOSE_TOKEN: Final = Statement(
     .where(LEADER_HOLDINGS.c.token_id == parameter("of_token"))
     .values(our_size=0, our_cost=0, live=0)
 )
+_LAST_EVENT: Final = Statement(select(func.coalesce(func.max(LEADER_EVENTS.c.id), 0).label("id")))
 _TOKENS_OF: Final = Statement(
     select(MARKETS.c.up_token_id, MARKETS.c.down_token_id).where(
         MARKETS.c.condition_id == parameter("condition_id")
@@ -114,8 +118,25 @@ def load_holding(transaction: Transaction, leader_id: int, token_id: str) -> dic
     return _HOLDING.named(found[0]) if found else None
 
 
-def new_holding(leader_id: int, token: TokenOfMarket) -> dict[str, Any]:
-    """Return a row that nothing is held in yet; it has no id until it is stored."""
+def last_event(transaction: Transaction) -> int:
+    """Return the id of the newest of all leaders' events; 0 before the first."""
+    ((newest,),) = transaction.rows(_LAST_EVENT)
+    return int(newest)
+
+
+def begin_holding(transaction: Transaction, leader_id: int, token: TokenOfMarket) -> dict[str, Any]:
+    """Return a new row that begins with the newest event, which is recorded already."""
+    return new_holding(leader_id, token, after=last_event(transaction) - 1)
+
+
+def new_holding(leader_id: int, token: TokenOfMarket, *, after: int) -> dict[str, Any]:
+    """Return a row that nothing is held in yet; it has no id until it is stored.
+
+    Args:
+        leader_id: Whose.
+        token: Of which token.
+        after: The newest event that does not count; earlier ones changed no row.
+    """
     return {
         "token_id": token.token_id,
         "leader_id": leader_id,
@@ -129,7 +150,7 @@ def new_holding(leader_id: int, token: TokenOfMarket) -> dict[str, Any]:
         "pending_size": 0,
         "pending_since": None,
         "seed": 0,
-        "seeded_after": 0,
+        "seeded_after": after,
         "ends_at": _end_of(token.slug) or token.seen_at + _LONGEST,
         "live": 1,
     }

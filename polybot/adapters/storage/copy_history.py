@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 
 from polybot.adapters.storage.books import Store
 from polybot.adapters.storage.columns import (
@@ -38,10 +38,11 @@ _SEEN: Final = Statement(
         LEADER_EVENTS.c.happened_at >= parameter("since"),
     )
 )
+_HELD: Final = ("leader_size", "our_size", "our_cost", "in_flight", "pending", "pending_size")
 _WITH_ADDRESS: Final = (
     select(LEADER_HOLDINGS, LEADERS.c.address)
     .join(LEADERS, LEADERS.c.id == LEADER_HOLDINGS.c.leader_id)
-    .where(LIVE)
+    .where(LIVE, or_(*(LEADER_HOLDINGS.c[name] > 0 for name in _HELD)))
     .order_by(LEADER_HOLDINGS.c.id)
 )
 _ALL_HOLDINGS: Final = Statement(_WITH_ADDRESS)
@@ -85,7 +86,7 @@ class CopyHistoryStore(Store):
                 rows = _ALL_HOLDINGS.named_rows(transaction)
             else:
                 rows = _HOLDINGS_OF.named_rows(transaction, {"address": address})
-        return tuple(_holding_of(row) for row in rows if _is_anything(row))
+        return tuple(_holding_of(row) for row in rows)
 
     def spending(self, address: LeaderAddress, *, at: datetime) -> LeaderSpending:
         """Return a leader's running totals; zeros for a stranger."""
@@ -169,11 +170,6 @@ def _limited(
     if since is not None:
         query = query.where(LEADER_EVENTS.c.happened_at >= micros_at(since))
     return query
-
-
-def _is_anything(row: Values) -> bool:
-    held = ("leader_size", "our_size", "our_cost", "in_flight", "pending", "pending_size")
-    return any(row[name] > 0 for name in held)
 
 
 def _holding_of(row: Values) -> LeaderHolding:

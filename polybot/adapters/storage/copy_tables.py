@@ -59,7 +59,8 @@ class LeaderHoldingRow(LedgerTable, table=True):
     pending_size: int = Field(sa_type=BigInteger)
     pending_since: int | None = Field(sa_type=BigInteger)
     seed: int = Field(sa_type=BigInteger)
-    """What the venue said that he held, after the event ``seeded_after``."""
+    """What the venue said that he held, after the event ``seeded_after``; 0 where it was not asked
+    and the row began with the next event."""
     seeded_after: int
     ends_at: int = Field(sa_type=BigInteger)
     """When the market's window ends; a month after the first trade where its name tells none."""

@@ -19,9 +19,9 @@ from polybot.adapters.storage.books import Books
 from polybot.adapters.storage.columns import json_text, micros_at
 from polybot.adapters.storage.copy_books import (
     TokenOfMarket,
+    begin_holding,
     follow_leader,
     load_holding,
-    new_holding,
     set_spent,
     store_holding,
 )
@@ -36,7 +36,7 @@ from polybot.adapters.storage.statements import (
 )
 from polybot.adapters.storage.tables import INTENTS
 from polybot.domain.decisions import Decision, Verdict
-from polybot.domain.leaders import CopyRecord, CopyVerdict, LeaderTrade
+from polybot.domain.leaders import CopyRecord, CopyVerdict, LeaderTrade, begins_holding
 from polybot.domain.money import to_micro
 from polybot.domain.orders import PreparedOrder
 from polybot.errors import PermanentError
@@ -153,7 +153,10 @@ def _book_copy(books: Books, intent: Intent, record: CopyRecord) -> int:
         order_id=prepared.order_id,
     )
     follow_trade(transaction, leader["id"], record, CopyVerdict.PLACED)
-    ours = _holding(transaction, leader["id"], trade, prepared.order.token_id)
+    token_id = prepared.order.token_id
+    ours = load_holding(transaction, leader["id"], token_id) or _begin(
+        transaction, leader["id"], trade, token_id
+    )
     ours["in_flight"] += outlay
     store_holding(transaction, ours)
     set_spent(transaction, leader, books.day_number, outlay)
@@ -163,23 +166,24 @@ def _book_copy(books: Books, intent: Intent, record: CopyRecord) -> int:
 def follow_trade(
     transaction: Transaction, leader_id: int, record: CopyRecord, verdict: CopyVerdict
 ) -> None:
-    """Change what a leader holds by his trade, and what waits for company."""
+    """Change what a leader holds by his trade, which is recorded, and what waits for company."""
     trade = record.trade
-    holding = _holding(transaction, leader_id, trade, trade.token_id)
+    holding = load_holding(transaction, leader_id, trade.token_id)
+    if holding is None:
+        if not begins_holding(trade, verdict):
+            return
+        holding = _begin(transaction, leader_id, trade, trade.token_id)
     follow_leader(holding, record, verdict)
     store_holding(transaction, holding)
 
 
-def _holding(
+def _begin(
     transaction: Transaction, leader_id: int, trade: LeaderTrade, token_id: str
 ) -> dict[str, Any]:
-    found = load_holding(transaction, leader_id, token_id)
-    if found is not None:
-        return found
     token = TokenOfMarket(
         token_id=token_id,
         condition_id=trade.condition_id,
         slug=trade.slug,
         seen_at=micros_at(trade.traded_at),
     )
-    return new_holding(leader_id, token)
+    return begin_holding(transaction, leader_id, token)

@@ -18,11 +18,12 @@ from polybot.adapters.storage.columns import (
 from polybot.adapters.storage.copy_books import (
     LIVE,
     TokenOfMarket,
+    last_event,
     load_holding,
     new_holding,
     store_holding,
 )
-from polybot.adapters.storage.copy_tables import LEADER_EVENTS, LEADER_HOLDINGS, LEADERS
+from polybot.adapters.storage.copy_tables import LEADER_HOLDINGS, LEADERS
 from polybot.adapters.storage.outbox import insert_alert
 from polybot.adapters.storage.statements import (
     Statement,
@@ -73,7 +74,6 @@ _CLOSE_OVER: Final = Statement(
     )
     .values(live=0)
 )
-_LAST_EVENT: Final = Statement(select(func.coalesce(func.max(LEADER_EVENTS.c.id), 0).label("id")))
 
 
 class LeaderStore(Store):
@@ -149,7 +149,7 @@ class LeaderStore(Store):
             leader = _known(transaction, address)
             if leader is None:
                 return
-            ((last_event,),) = transaction.rows(_LAST_EVENT)
+            newest = last_event(transaction)
             for position in positions:
                 known = load_holding(transaction, leader["id"], position.token_id)
                 holding = known or new_holding(
@@ -160,9 +160,10 @@ class LeaderStore(Store):
                         slug=position.slug,
                         seen_at=micros_at(at),
                     ),
+                    after=newest,
                 )
                 size = micros_down(position.size)
-                holding.update(leader_size=size, seed=size, seeded_after=last_event)
+                holding.update(leader_size=size, seed=size, seeded_after=newest)
                 store_holding(transaction, holding)
 
     def advance_watermark(self, address: LeaderAddress, to: datetime) -> None:
