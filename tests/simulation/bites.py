@@ -7,7 +7,8 @@ from tests.simulation.own_faults import OWN_FAULTS, OwnFault
 from tests.simulation.player import play
 from tests.simulation.races import race
 
-MOST_HOURS: Final = 20
+# The rarest are met in one hour of fifteen.
+MOST_HOURS: Final = 40
 MOST_SCHEDULES: Final = 120
 
 

@@ -33,7 +33,7 @@ class OwnFault:
     name: str
     patches: tuple[Patch, ...]
     is_race: bool = False
-    """Whether it shows only between runs at the same moment."""
+    """Whether it shows soonest between runs at the same moment."""
 
     @contextmanager
     def put_in(self) -> Iterator[None]:
@@ -177,10 +177,12 @@ OWN_FAULTS: Final = (
     OwnFault(
         name="cash that an order has a claim on is spent again",
         patches=(instead(AccountTotals, "available_usdc", property(lambda own: own.cash_usdc)),),
+        is_race=True,
     ),
     OwnFault(
         name="the day's loss forgets orders in flight",
         patches=(edit(limits, "_day_checks", (" + totals.reserved_usdc", "")),),
+        is_race=True,
     ),
     OwnFault(
         name="limits are not looked at again where the intent is recorded",
