@@ -5,6 +5,9 @@ in turn: one trade of his within a moment after each order of ours in the same t
 direction, of the same share of its size, again and again. A steady trader on his own business can
 look like that, too, so one trade is then left uncopied: who goes on all the same does not follow
 us, and is not suspected for an hour; who falls silent twice is throttled.
+
+Only our entries are told here. An exit is bounded by what we hold, so no loop lives on exits, and
+none is left uncopied to see who follows whom.
 """
 
 from dataclasses import dataclass
@@ -72,7 +75,7 @@ class EchoWatch:
         self._suspects: dict[LeaderAddress, _Suspect] = {}
 
     def note_order(self, trade: LeaderTrade, size: Decimal, at: datetime) -> None:
-        """Remember an order of ours [shares] that copied a leader's trade."""
+        """Remember an entry of ours [shares] that copied a leader's trade."""
         place = (trade.leader, trade.token_id, trade.side)
         before = self._last.pop(place, None)
         now = _Turn(at=at, size=size)

@@ -42,7 +42,7 @@ from polybot.domain.leaders import (
     Lease,
 )
 from polybot.domain.money import ZERO_SHARES, Shares
-from polybot.domain.orders import PreparedOrder
+from polybot.domain.orders import PreparedOrder, Side
 from polybot.errors import DataError, PermanentError
 from polybot.limits import ledger_checks
 
@@ -50,8 +50,16 @@ log = structlog.get_logger(__name__)
 
 # Reason codes of the loop itself; the others are the policy's.
 FOLLOWER_LOOP: Final = "follower-loop"
+"""He may follow us: this one trade is left uncopied, to see whether he goes on."""
+FOLLOWS_US: Final = "follows-us"
+"""He does, and is throttled from here on."""
 NOT_PERMITTED: Final = "not-permitted"
 DEFECT: Final = "defect"
+_MAY_FOLLOW: Final = (
+    f"{MOST_TURNS} times in a row he traded within {MOMENT.total_seconds():g} s after our own "
+    "order, alike in token, direction and size: not copied, to see whether he goes on"
+)
+_FOLLOWS: Final = "he trades only after our own orders, and not without them: he seems to follow us"
 # Apart from true repeats of the leader's own trade.
 _ATTEMPTS_FROM: Final = 1_000_000
 
@@ -91,11 +99,10 @@ class Placing:
         echo = self.echoes.hear(trade)
         if echo is Echo.NONE:
             self._decide(trade, leader, now)
+        elif echo is Echo.SUSPECTED:
+            self.skip(_skipped(trade, FOLLOWER_LOOP, _MAY_FOLLOW, at=now))
         else:
-            reason = _echo_reason(echo)
-            if echo is Echo.LOOP:
-                bench.throttles.throttle(leader, reason, at=now)
-            self.skip(_skipped(trade, FOLLOWER_LOOP, reason, at=now))
+            self._stop_loop(trade, leader, now)
         bench.roster.recent.note(trade, now)
 
     def exit_again(
@@ -184,6 +191,14 @@ class Placing:
         self._after(copy.record, prepared, leader, recorded, now)
         return recorded.answer
 
+    def _stop_loop(self, trade: LeaderTrade, leader: Leader, now: datetime) -> None:
+        self._bench.throttles.throttle(leader, _FOLLOWS, at=now)
+        if trade.side is Side.SELL:
+            # A throttle stops entries alone.
+            self._decide(trade, leader, now)
+        else:
+            self.skip(_skipped(trade, FOLLOWS_US, _FOLLOWS, at=now))
+
     def _decide(self, trade: LeaderTrade, leader: Leader, now: datetime) -> None:
         bench = self._bench
         situation = self._situation(trade, leader, now)
@@ -257,21 +272,13 @@ class Placing:
         bench, trade = self._bench, record.trade
         bench.roster.apply(record)
         bench.roster.recent.note_copy(trade.leader, now)
-        self.echoes.note_order(trade, prepared.order.size, now)
+        if trade.side is Side.BUY:
+            self.echoes.note_order(trade, prepared.order.size, now)
         bench.feed_lag.add((trade.received_at - trade.traded_at).total_seconds())
 
 
 def _tell(bench: Bench, alert: Alert, now: datetime) -> None:
     bench.ports.ledger.add_alert(alert, at=now)
-
-
-def _echo_reason(echo: Echo) -> str:
-    if echo is Echo.LOOP:
-        return "he trades only after our own orders, and not without them: he seems to follow us"
-    return (
-        f"{MOST_TURNS} times in a row he traded within {MOMENT.total_seconds():g} s after our own "
-        "order, alike in token, direction and size: not copied, to see whether he goes on"
-    )
 
 
 def _skipped(trade: LeaderTrade, reason_code: str, reason: str, *, at: datetime) -> CopyRecord:

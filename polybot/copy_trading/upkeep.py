@@ -15,6 +15,7 @@ from polybot.copy_trading.assembly import Assembly
 from polybot.copy_trading.drift import compare_holdings, needs_seeding, seeds_of
 from polybot.copy_trading.notices import clock_alert
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
+from polybot.copy_trading.placing import FOLLOWS_US
 from polybot.copy_trading.reasons import ReasonCode
 from polybot.copy_trading.status import Drift
 from polybot.domain.accounts import OrderRecord
@@ -27,7 +28,7 @@ from polybot.reconciliation import reconcile_account
 log = structlog.get_logger(__name__)
 
 COPY_KEY: Final = "copy:"
-_THROTTLED: Final = (ReasonCode.THROTTLED, ReasonCode.LEADER_THROTTLED)
+_THROTTLED: Final = (ReasonCode.THROTTLED, ReasonCode.LEADER_THROTTLED, FOLLOWS_US)
 # Written for the next start alone, which re-reads a while before it anyway.
 _WATERMARK_STEP: Final = timedelta(seconds=2)
 # The feed reads back so far for what the venue listed late.

@@ -13,7 +13,7 @@ import pytest
 from polybot.copy_trading import placing
 from polybot.copy_trading.decide import decide_copy
 from polybot.copy_trading.desk import MOST_HELD
-from polybot.copy_trading.echoes import MOST_TURNS
+from polybot.copy_trading.echoes import MOST_TURNS, Echo
 from polybot.copy_trading.parts import LEASE_NAME
 from polybot.copy_trading.status import CopyEnd, CopyPhase
 from polybot.copy_trading.wanted import start_copying, stop_copying
@@ -538,10 +538,30 @@ async def test_leader_who_follows_us_is_throttled(world: World) -> None:
             world.clock.move(1 if suspected == before else 60)
             world.books.books = {UP_TOKEN: build_book(as_of=world.clock.at)}
         codes = [record.reason_code for record in running.log()]
-        assert codes.count("follower-loop") == 3
+        assert (codes.count("follower-loop"), codes.count("follows-us")) == (2, 1)
         assert codes[-1] == "leader-throttled"
         (leader,) = running.ledger.leaders()
         assert leader.state is LeaderState.THROTTLED
+
+
+async def test_exit_is_mirrored_also_where_it_shows_a_follower(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He is throttled, and entries are what a throttle stops; our exits are nobody's bait."""
+    world.follow(max_market_usdc=Decimal(200))
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(trade_number(1, size="400"))
+        held = ours(running)
+        echoes = running.loop._parts.desk._placing.echoes
+        monkeypatch.setattr(echoes, "hear", lambda _trade: Echo.LOOP)
+        await running.tell(trade_number(2, Side.SELL, size="200"))
+        assert running.log()[-1].verdict is CopyVerdict.PLACED
+        assert 0 < ours(running) < held
+        assert [side for _, _, side in echoes._last] == [Side.BUY]
+        (leader,) = running.ledger.leaders()
+        assert leader.state is LeaderState.THROTTLED
+        assert "follow us" in leader.state_reason
 
 
 async def test_our_own_wallet_is_refused(world: World) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from polybot.adapters.storage.ledger import open_ledger
+from polybot.copy_trading.echoes import Echo
 from polybot.domain.leaders import CopyVerdict, LeaderState, LeaderTrade
 from polybot.domain.modes import Mode
 from polybot.domain.money import Shares
@@ -115,6 +116,19 @@ async def test_exits_of_a_throttled_leader_do_not_count_after_the_lift(world: Wo
         ("placed", ""),
         ("skipped", "throttled"),
     ]
+
+
+async def test_throttle_of_a_follower_is_lifted_once(world: World) -> None:
+    """It has a reason of its own, so that what led to it is forgiven, as with any other."""
+    world.follow(max_repeats=2, repeat_window_s=60.0, max_market_usdc=Decimal(200))
+    async with world.looping() as running:
+        await running.trading()
+        await running.tell(trade_number(world, 1), trade_number(world, 2))
+        running.loop._parts.desk._placing.echoes.hear = lambda _trade: Echo.LOOP  # type: ignore[method-assign]
+        await running.tell(trade_number(world, 3))
+        assert running.log()[-1].reason_code == "follows-us"
+        running.ledger.set_leader_state(LEADER, LeaderState.ACTIVE, reason="seen", at=NOW)
+    assert [code for _, code in (await told(world, 11, 12, 13))[-3:]] == ["", "", "throttled"]
 
 
 async def test_leader_who_is_still_throttled_stays_so_after_a_restart(world: World) -> None:
