@@ -22,6 +22,7 @@ from polybot.copy_trading.sending import EndedCopy
 from polybot.copy_trading.turns import DeskEvent, ExitAgain, happened_at
 from polybot.domain.leaders import (
     CopyPolicy,
+    CopyRecord,
     Leader,
     LeaderAddress,
     LeaderConversion,
@@ -30,6 +31,7 @@ from polybot.domain.leaders import (
     LeaderTradeKey,
 )
 from polybot.domain.markets import ConditionId, OutcomeTokenId
+from polybot.domain.money import Shares
 from polybot.errors import PermanentError, TransientError
 
 log = structlog.get_logger(__name__)
@@ -176,6 +178,10 @@ class Desk:
         self.is_blocked = True
         self._bench.troubles.note("ledger", problem)
         self._on_ledger_trouble(problem)
+
+    def recall(self, record: CopyRecord, size: Shares | None) -> None:
+        """Take in what an earlier loop recorded of a trade, and its order's size [shares]."""
+        self._placing.recall(record, size)
 
     def lifted(self, leader: LeaderAddress) -> None:
         """Forget what a leader was throttled for: a person has looked at him."""

@@ -96,17 +96,36 @@ class EchoWatch:
                 return Echo.NONE
         if not self._is_answer(place, trade):
             return Echo.NONE
-        del self._last[place]
-        if suspect is None:
-            suspect = self._suspects[trade.leader] = _Suspect()
-        suspect.place, suspect.at = place, trade.traded_at
+        self._suspect(place, trade.traded_at)
         return Echo.SUSPECTED
+
+    def recall(self, trade: LeaderTrade, *, was_left_out: bool) -> None:
+        """Take in a trade of an earlier loop, and whether it was left uncopied to see.
+
+        What was done then counts, whatever would be concluded from what is read again: the turns
+        before it are not there, or that loop had not seen them.
+        """
+        echo = self.hear(trade)
+        if echo is Echo.LOOP:
+            # He was throttled then, and whoever is copied now was lifted by a person.
+            self.forget(trade.leader)
+        elif was_left_out:
+            self._suspect((trade.leader, trade.token_id, trade.side), trade.traded_at)
+        elif echo is Echo.SUSPECTED:
+            suspect = self._suspects[trade.leader]
+            suspect.place = suspect.at = None
 
     def forget(self, leader: LeaderAddress) -> None:
         """Know nothing of a leader any more."""
         self._suspects.pop(leader, None)
         for place in [place for place in self._last if place[0] == leader]:
             del self._last[place]
+
+    def _suspect(self, place: _Place, at: datetime) -> None:
+        """Remember a trade that is left uncopied."""
+        self._last.pop(place, None)
+        suspect = self._suspects.setdefault(place[0], _Suspect())
+        suspect.place, suspect.at = place, at
 
     def _is_over(self, suspect: _Suspect, place: _Place, traded_at: datetime) -> bool:
         """Conclude from what followed an uncopied trade; whether the leader follows us."""

@@ -105,6 +105,18 @@ class Placing:
             self._stop_loop(trade, leader, now)
         bench.roster.recent.note(trade, now)
 
+    def recall(self, record: CopyRecord, size: Shares | None) -> None:
+        """Take in what an earlier loop recorded of a trade, for the watch over followers.
+
+        Args:
+            record: Of a trade that the leader made; later ones follow.
+            size: Of the order that copied it [shares].
+        """
+        trade = record.trade
+        self.echoes.recall(trade, was_left_out=record.reason_code == FOLLOWER_LOOP)
+        if size is not None and trade.side is Side.BUY:
+            self.echoes.note_order(trade, size, record.decided_at)
+
     def exit_again(
         self, again: ExitAgain, leader: Leader, *, now: datetime
     ) -> LeaderTradeKey | None:

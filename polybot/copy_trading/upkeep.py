@@ -13,6 +13,7 @@ from polybot.alerts import recorded_fill_alert
 from polybot.copy_trading.activity import MAX_TRADES
 from polybot.copy_trading.assembly import Assembly
 from polybot.copy_trading.drift import compare_holdings, needs_seeding, seeds_of
+from polybot.copy_trading.echoes import TRUSTED_FOR
 from polybot.copy_trading.notices import clock_alert
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.copy_trading.placing import FOLLOWS_US
@@ -33,6 +34,8 @@ _THROTTLED: Final = (ReasonCode.THROTTLED, ReasonCode.LEADER_THROTTLED, FOLLOWS_
 _WATERMARK_STEP: Final = timedelta(seconds=2)
 # The feed reads back so far for what the venue listed late.
 _LISTED_LATE: Final = timedelta(hours=1)
+# Each may need its order looked up; a loop of followers shows within a hundred.
+_MOST_TURNS_READ: Final = 300
 
 
 class Upkeep:
@@ -189,6 +192,7 @@ class Upkeep:
         desk.seen.learn(known)
         self._ports.feed.remember(known)
         self._recall(leader, now)
+        self._recall_turns(leader, now)
         if leader.watermark <= leader.added_at:
             try:
                 positions = await self._ports.history.leader_positions(leader.address)
@@ -224,6 +228,21 @@ class Upkeep:
                 recent.note_copy(leader.address, record.decided_at)
             if not record.follows_conversion:
                 recent.note(record.trade, record.decided_at)
+
+    def _recall_turns(self, leader: Leader, now: datetime) -> None:
+        """Watch again how he traded in turn with us: a restart hides no loop of followers."""
+        ledger, desk = self._ports.ledger, self._parts.desk
+        desk.lifted(leader.address)
+        since = max(leader.added_at, now - TRUSTED_FOR)
+        records = ledger.copy_log(address=leader.address, since=since, limit=_MOST_TURNS_READ)
+        oldest_first = records[::-1]
+        # As they were decided: what is not copied is written a moment later than what is.
+        for record in sorted(oldest_first, key=lambda one: one.decided_at):
+            if record.reason_code in _THROTTLED:
+                desk.lifted(leader.address)
+            elif not record.follows_conversion:
+                order = None if record.order_id is None else ledger.order(record.order_id)
+                desk.recall(record, None if order is None else order.size)
 
     def _read_from(self, leader: Leader) -> datetime:
         """Return from where on the feed tells again what the ledger has."""

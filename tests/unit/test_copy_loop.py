@@ -544,6 +544,34 @@ async def test_leader_who_follows_us_is_throttled(world: World) -> None:
         assert leader.state is LeaderState.THROTTLED
 
 
+@pytest.mark.parametrize("restart_every", [4, MOST_TURNS, MOST_TURNS + 1])
+async def test_leader_who_follows_us_is_seen_across_restarts(
+    world: World, restart_every: int
+) -> None:
+    """The watch begins with what the ledger has of his turns and ours."""
+    caps: dict[str, Any] = {
+        name: Decimal(500) for name in ("max_market_usdc", "max_leader_usdc", "max_day_usdc")
+    }
+    world.follow(max_repeats=100, **caps)
+    turns, number, suspected = 2 * MOST_TURNS + 4, 0, 0
+    codes: list[str] = []
+    while number < turns:
+        async with world.looping() as running:
+            await running.trading()
+            for _ in range(min(restart_every, turns - number)):
+                await running.tell(trade_number(number, traded_at=world.clock.at))
+                number += 1
+                codes = [record.reason_code for record in running.log()]
+                before, suspected = suspected, codes.count("follower-loop")
+                world.clock.move(1 if suspected == before else 60)
+                world.books.books = {
+                    token: build_book(token_id=token, as_of=world.clock.at)
+                    for token in (UP_TOKEN, DOWN_TOKEN)
+                }
+    assert (codes.count("follower-loop"), codes.count("follows-us")) == (2, 1)
+    assert codes[-1] == "leader-throttled"
+
+
 async def test_exit_is_mirrored_also_where_it_shows_a_follower(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

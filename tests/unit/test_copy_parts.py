@@ -249,6 +249,46 @@ def test_lifted_leader_is_counted_from_none_again() -> None:
     assert _echo(watch, 2 * MOST_TURNS) is Echo.NONE
 
 
+def test_watch_that_recalls_what_another_saw_goes_on_as_that_one() -> None:
+    """Whatever the moment of the restart: the same suspicions, and the same conclusion."""
+    turns = 2 * MOST_TURNS + 1
+    whole = EchoWatch()
+    seen = [_echo(whole, _apart(turn)) for turn in range(turns)]
+    assert seen[-1] is Echo.LOOP
+    for restart in range(turns):
+        anew = EchoWatch()
+        for turn in range(restart):
+            at = NOW + timedelta(seconds=20 * _apart(turn))
+            # In a loop our order copies his trade, which answers our order before it.
+            anew.note_order(build_trade(), Decimal(10), at)
+            answer = build_trade(size="5", traded_at=at + timedelta(seconds=1))
+            anew.recall(answer, was_left_out=seen[turn] is Echo.SUSPECTED)
+        rest = [_echo(anew, _apart(turn)) for turn in range(restart, turns)]
+        assert rest == seen[restart:], restart
+
+
+def _apart(turn: int) -> int:
+    """Leave a silence after every suspicion."""
+    return turn + 10 * (turn // MOST_TURNS)
+
+
+def test_what_was_done_counts_and_not_what_is_concluded_from_the_rest() -> None:
+    """A trade was left out although the turns before it are not read; another was copied."""
+    watch = EchoWatch()
+    watch.recall(build_trade(traded_at=NOW), was_left_out=True)
+    assert _suspect(watch, 3)[-1] is Echo.SUSPECTED
+    assert _echo(watch, 60) is Echo.LOOP
+    watch = EchoWatch()
+    for turn in range(MOST_TURNS):
+        at = NOW + timedelta(seconds=20 * turn)
+        watch.note_order(build_trade(), Decimal(10), at)
+        watch.recall(build_trade(size="5", traded_at=at), was_left_out=False)
+    assert _suspect(watch, 30)[-1] is Echo.SUSPECTED
+    # That was the first trade that was left out.
+    assert _suspect(watch, 60)[-1] is Echo.SUSPECTED
+    assert _echo(watch, 99) is Echo.LOOP
+
+
 # Background -------------------------------------------------------------------------------------
 
 
