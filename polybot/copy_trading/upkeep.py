@@ -32,8 +32,8 @@ COPY_KEY: Final = "copy:"
 _THROTTLED: Final = (ReasonCode.THROTTLED, ReasonCode.LEADER_THROTTLED, FOLLOWS_US)
 # Written for the next start alone, which re-reads a while before it anyway.
 _WATERMARK_STEP: Final = timedelta(seconds=2)
-# The feed reads back so far for what the venue listed late.
-_LISTED_LATE: Final = timedelta(hours=1)
+# The feed reads back an hour before its last sweep, of which there is one every five minutes.
+_LISTED_LATE: Final = timedelta(minutes=65)
 # Each may need its order looked up; a loop of followers shows within a hundred.
 _MOST_TURNS_READ: Final = 300
 
