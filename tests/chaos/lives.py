@@ -50,8 +50,8 @@ SHORT_SERIES = (MarketSeries.parse("xrp-5m"), MarketSeries.parse("eth-5m"))
 _HOLDING_SERIES = ("sol-5m",)
 _MISTAKEN_SERIES = "sol-5m"
 CASH_USDC = Decimal(1000)
-# So many kills while redeeming a round, that no other part needs more rounds than this one.
-_REDEMPTIONS = 4
+# So many kills of these a round, that none of them needs more rounds than the orders.
+_REDEMPTIONS, _ALERTS = 4, 2
 # One order of 5 USDC with its fee of at most 0.36 fits a window, nine fit the account with one
 # small bid beside them: a second one in a window, or a tenth, never does.
 LIMITS = build_limits(
@@ -202,7 +202,7 @@ class Life:
                 self._kill_some("settle", self._redeeming, 1)
                 # A redemption that was asked for is asked for again a minute later.
                 self._move_to(self._now_s() + 61)
-            self._kill_some("settle", TELLING, 1)
+            self._kill_some("settle", TELLING, _ALERTS)
         for _ in range(4):
             self._go("settle", self._now())
             rows = read_rows(self.desk.ledger)
