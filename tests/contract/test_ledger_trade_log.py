@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
 from sqlalchemy import text
 
 from polybot.adapters.storage.audit import differences_in
@@ -131,3 +132,20 @@ def test_every_kind_of_damage_is_found(ledger: SqlLedger) -> None:
             transaction.rollback()
         assert any(word in sentence for sentence in found), statement
     assert ledger.violations() == ()
+
+
+@pytest.mark.parametrize(("last_size", "is_over"), [("4.999999", False), ("5.000001", True)])
+def test_budget_may_be_passed_by_rounding_alone(
+    ledger: SqlLedger, last_size: str, *, is_over: bool
+) -> None:
+    """Two fills of 2.5000005 and 2.4999995 USDC cost 5; each is booked rounded up."""
+    ledger.deposit(Decimal(100), reference="start", at=NOW)
+    order_id = intend(ledger)
+    report(
+        ledger,
+        order_id,
+        a_fill(order_id, "5.000001", trade="first", fee="0"),
+        a_fill(order_id, last_size, trade="last", fee="0"),
+    )
+    found = [one for one in ledger.violations() if "of a budget of" in one]
+    assert found == ([f"order {order_id[:20]}: spent 5.000002 of a budget of 5 USDC"] * is_over)
