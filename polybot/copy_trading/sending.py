@@ -103,12 +103,13 @@ class Sender:
 
     def send(self, record: CopyRecord, prepared: PreparedOrder) -> None:
         """Send an order whose intent was just recorded."""
-        # What is wrong now is wrong a moment later, too, where it is recorded.
-        with suppress(PolybotError):
-            self._exchange.sign(prepared)
         task = asyncio.get_running_loop().create_task(self._send(record, prepared))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+        # After the task is there: whatever signing does, the order is sent or looked up. What is
+        # wrong now is wrong again a moment later, where it is recorded.
+        with suppress(PolybotError):
+            self._exchange.sign(prepared)
 
     def recover(self, order: OrderRecord, leader: LeaderAddress, alert_for: _AlertFor) -> None:
         """Look up an order that an earlier loop left behind."""
