@@ -1,6 +1,5 @@
 """Opening a ledger: made once, remembered, and never replaced by a fresh one."""
 
-import multiprocessing
 import os
 import resource
 import sqlite3
@@ -20,8 +19,7 @@ from polybot.domain.modes import Mode
 from polybot.errors import ConfigurationError, PermanentError, TransientError
 from polybot.sqlite_driver import may_use_wal, sqlite_module
 from tests.builders import NOW
-
-_FORK = multiprocessing.get_context("fork")
+from tests.children import outcome_in_child
 
 
 @pytest.fixture
@@ -37,24 +35,6 @@ def cash_in(path: Path) -> Decimal:
     """Return the cash of a paper ledger."""
     with open_ledger(path, mode=Mode.PAPER) as ledger:
         return ledger.totals(at=NOW).cash_usdc
-
-
-def outcome_in_child(action: Callable[[], object]) -> str:
-    """Run an action in a child process of its own limits; return the error it ended with."""
-    receiver, sender = _FORK.Pipe(duplex=False)
-
-    def run() -> None:
-        try:
-            action()
-            sender.send("no error")
-        except BaseException as error:
-            sender.send(f"{type(error).__name__}: {error}")
-
-    child = _FORK.Process(target=run)
-    child.start()
-    said = receiver.recv() if receiver.poll(60) else "no answer"
-    child.join(10)
-    return str(said)
 
 
 def test_new_ledger_is_private(file: Path) -> None:

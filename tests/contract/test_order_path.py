@@ -1,6 +1,7 @@
 """The order path on SQLite: as safe as the long way, in forks, threads and failures."""
 
 import os
+import resource
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from polybot.domain.modes import Mode
 from polybot.domain.orders import OrderStatus, RiskCheck
 from polybot.errors import PermanentError, TransientError
 from tests.builders import NOW, build_order
+from tests.children import outcome_in_child
 from tests.ledger_steps import a_fill, allow_all, claim, intend, market_number, prepare, report
 
 # Tables that grow with every decision, order or trade.
@@ -203,3 +205,25 @@ def test_wire_survives_the_record_whatever_is_in_it(ledger: SqlLedger) -> None:
     stored = ledger.decision(decision.key)
     assert stored is not None
     assert stored.indicators == decision.indicators
+
+
+def test_full_disk_shows_an_intent_as_booked(file: Path) -> None:
+    """Nothing can be written: whoever reads sees the order and what it holds back all the same."""
+
+    def look() -> None:
+        with open_ledger(file, mode=Mode.PAPER) as ledger, ledger._database.engine.connect():
+            order_id = intend(ledger, 0)
+            # Not a byte more in the log, which an open connection keeps.
+            size = Path(f"{file}-wal").stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+            for _ in range(2):
+                assert [record.order_id for record in ledger.open_orders()] == [order_id]
+                assert ledger.totals(at=NOW).reserved_usdc > 0
+                assert ledger.violations() == ()
+            with pytest.raises(PermanentError, match="disk"):
+                ledger.deposit(Decimal(1), reference="no room", at=NOW)
+
+    assert outcome_in_child(look) == "no error"
+    with open_ledger(file, mode=Mode.PAPER) as ledger:
+        assert len(ledger.open_orders()) == 1
+        assert ledger.violations() == ()

@@ -23,6 +23,7 @@ from polybot.adapters.storage.faults import translated_errors
 from polybot.adapters.storage.lean_sqlite import LeanConnections
 from polybot.adapters.storage.statements import Backlog, SqlTransaction, Transaction
 from polybot.adapters.storage.tables import ACCOUNT
+from polybot.errors import PermanentError
 from polybot.sqlite_driver import may_use_wal, sqlite_module
 
 _WRITES: Final = "polybot_writes"
@@ -102,18 +103,31 @@ class Database:
                 if self._backlog is None or not self._backlog.waits(SqlTransaction(connection)):
                     yield connection
                     return
-            with self.writing():
-                """What waits is booked at its beginning."""
+            try:
+                with self.writing():
+                    """What waits is booked at its beginning."""
+            except PermanentError:
+                break
+        # The disk is full or fails: what waits is seen as booked, and stays as it is.
+        with self._writing(durably=False) as connection:
+            yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open a transaction that no other writer runs beside; commit durably at the end."""
+        with self._writing(durably=True) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _writing(self, *, durably: bool) -> Iterator[Connection]:
         with self.writing_unlocked() as connection:
             if not self.is_sqlite:
                 connection.execute(select(ACCOUNT.c.id).with_for_update())
             if self._backlog is not None:
                 self._backlog.clear(SqlTransaction(connection))
             yield connection
+            if not durably:
+                connection.rollback()
 
     @contextlib.contextmanager
     def writing_unlocked(self) -> Iterator[Connection]:

@@ -24,6 +24,7 @@ from polybot.adapters.storage.statements import (
     Values,
     compile_all,
 )
+from polybot.errors import PermanentError
 from polybot.sqlite_driver import sqlite_module
 
 # A write-ahead log that is short is written over again and again, and making that durable takes
@@ -54,6 +55,10 @@ class LeanTransaction:
         """Make everything durable."""
         # Not by the driver's own method, which has SQLite parse the word each time.
         self._execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """Take everything back."""
+        self._execute("ROLLBACK")
 
 
 class LeanConnections:
@@ -160,12 +165,15 @@ class LeanScope:
             self._abandon(error)
             return
         try:
-            self._transaction.commit()
+            self._end(self._transaction)
         except BaseException as failure:
             self._abandon(failure)
             raise
         if self._opened is not None:
             self._connections.give_back(self._opened)
+
+    def _end(self, transaction: LeanTransaction) -> None:
+        transaction.commit()
 
     def _abandon(self, error: BaseException) -> None:
         # Closing rolls back; a connection on which something failed is not trusted again.
@@ -175,28 +183,9 @@ class LeanScope:
             raise error
 
 
-class _ReadingScope(LeanScope):
-    __slots__ = ()
+class _BookedScope(LeanScope):
+    """Writes after what waits was booked."""
 
-    def __enter__(self) -> LeanTransaction:
-        backlog = self._connections.backlog
-        while True:
-            transaction = super().__enter__()
-            if backlog is None or not self._waits(backlog, transaction):
-                return transaction
-            self.__exit__(None, None, None)
-            with self._connections.writing():
-                """What waits is booked at its beginning."""
-
-    def _waits(self, backlog: Backlog, transaction: LeanTransaction) -> bool:
-        try:
-            return backlog.waits(transaction)
-        except BaseException as error:
-            self._abandon(error)
-            raise
-
-
-class _WritingScope(LeanScope):
     __slots__ = ()
 
     def __enter__(self) -> LeanTransaction:
@@ -209,6 +198,57 @@ class _WritingScope(LeanScope):
                 self._abandon(error)
                 raise
         return transaction
+
+
+class _ReadingScope(LeanScope):
+    __slots__ = ("_unwritten",)
+
+    _unwritten: "_UnwrittenScope | None"
+
+    def __enter__(self) -> LeanTransaction:
+        backlog = self._connections.backlog
+        self._unwritten = None
+        while True:
+            transaction = super().__enter__()
+            if backlog is None or not self._waits(backlog, transaction):
+                return transaction
+            super().__exit__(None, None, None)
+            try:
+                with self._connections.writing():
+                    """What waits is booked at its beginning."""
+            except PermanentError:
+                # The disk is full or fails: what waits is seen as booked, and stays as it is.
+                self._unwritten = _UnwrittenScope(self._connections, "BEGIN IMMEDIATE")
+                return self._unwritten.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._unwritten is None:
+            super().__exit__(kind, error, trace)
+        else:
+            self._unwritten.__exit__(kind, error, trace)
+
+    def _waits(self, backlog: Backlog, transaction: LeanTransaction) -> bool:
+        try:
+            return backlog.waits(transaction)
+        except BaseException as error:
+            self._abandon(error)
+            raise
+
+
+class _UnwrittenScope(_BookedScope):
+    __slots__ = ()
+
+    def _end(self, transaction: LeanTransaction) -> None:
+        transaction.roll_back()
+
+
+class _WritingScope(_BookedScope):
+    __slots__ = ()
 
     def __exit__(
         self,
