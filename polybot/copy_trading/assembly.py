@@ -12,7 +12,7 @@ from polybot.copy_trading.lease import LeaseKeeper
 from polybot.copy_trading.notices import copied_fill_alert
 from polybot.copy_trading.parts import CopyOptions, CopyPorts
 from polybot.copy_trading.placing import Bench
-from polybot.copy_trading.records import Latency, PendingRecords
+from polybot.copy_trading.records import PendingRecords
 from polybot.copy_trading.roster import Roster
 from polybot.copy_trading.sending import EndedCopy, Sender
 from polybot.copy_trading.status import (
@@ -27,7 +27,7 @@ from polybot.copy_trading.tally import Latencies, Tallies
 from polybot.copy_trading.throttles import Throttles
 from polybot.copy_trading.turns import MarketTurns
 from polybot.domain.alerts import Alert
-from polybot.domain.leaders import CopyRecord, LeaderAddress
+from polybot.domain.leaders import CopyLatency, CopyRecord, LeaderAddress
 from polybot.domain.orders import Fill, PreparedOrder
 from polybot.errors import PolybotError
 
@@ -195,7 +195,7 @@ class Assembly:
         name = record.trade.leader if leader is None else leader.name
         return copied_fill_alert(fill, prepared.order, name, mode=self._options.mode)
 
-    def _note_latency(self, record: CopyRecord, latency: Latency) -> None:
+    def _note_latency(self, record: CopyRecord, latency: CopyLatency) -> None:
         self.records.add_latency(latency)
         received_at = record.trade.received_at
         self.own_time.add((latency.sent_at - received_at).total_seconds())

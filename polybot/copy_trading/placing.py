@@ -265,7 +265,8 @@ class Placing:
                 bench.sender.send(record, prepared)
                 tally.copied += 1
                 # The order does not wait for what only later trades need to know.
-                bench.later(lambda: self._remember(record, prepared, now))
+                reads = bench.roster.reads_of(trade.leader)
+                bench.later(lambda: self._remember(record, prepared, now, reads))
             case CopyAnswer.ALREADY_SEEN:
                 tally.repeated += 1
                 bench.later(lambda: bench.roster.reload_holdings(now, trade.leader))
@@ -280,9 +281,13 @@ class Placing:
             case _ as never:
                 assert_never(never)
 
-    def _remember(self, record: CopyRecord, prepared: PreparedOrder, now: datetime) -> None:
+    def _remember(
+        self, record: CopyRecord, prepared: PreparedOrder, now: datetime, reads: int
+    ) -> None:
         bench, trade = self._bench, record.trade
-        bench.roster.apply(record)
+        # Where the ledger was read since, the trade is in what was read.
+        if bench.roster.reads_of(trade.leader) == reads:
+            bench.roster.apply(record)
         bench.roster.recent.note_copy(trade.leader, now)
         if trade.side is Side.BUY:
             self.echoes.note_order(trade, prepared.order.size, now)

@@ -6,16 +6,15 @@ are lost in a crash before that, and heard again: the watermark never passes the
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from polybot.domain.leaders import (
     CopyAnswer,
+    CopyLatency,
     CopyRecord,
     CopyVerdict,
     LeaderAddress,
-    LeaderTradeKey,
     Lease,
 )
 from polybot.domain.markets import OutcomeTokenId
@@ -24,15 +23,6 @@ from polybot.ports import CopyLedger
 
 MOST_WAITING: Final = 100
 LONGEST_WAIT_S: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """When a copy left and when it was answered."""
-
-    key: LeaderTradeKey
-    sent_at: datetime
-    acknowledged_at: datetime
 
 
 class PendingRecords:
@@ -63,7 +53,7 @@ class PendingRecords:
         self._on_trouble = on_trouble
         self._on_surprise = on_surprise
         self._records: list[CopyRecord] = []
-        self._latencies: list[Latency] = []
+        self._latencies: list[CopyLatency] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -78,7 +68,7 @@ class PendingRecords:
         else:
             self._wake()
 
-    def add_latency(self, latency: Latency) -> None:
+    def add_latency(self, latency: CopyLatency) -> None:
         """Write an order's instants soon."""
         self._latencies.append(latency)
         self._wake()
@@ -133,12 +123,9 @@ class PendingRecords:
             self._on_surprise(leader)
 
     def _write_latencies(self) -> None:
-        while self._latencies:
-            latency = self._latencies[0]
-            self._ledger.record_latency(
-                latency.key, sent_at=latency.sent_at, acknowledged_at=latency.acknowledged_at
-            )
-            del self._latencies[0]
+        if self._latencies:
+            self._ledger.record_latencies(self._latencies)
+            self._latencies.clear()
 
     def _wake(self) -> None:
         if self._timer is None:

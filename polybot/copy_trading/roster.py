@@ -4,6 +4,7 @@ The ledger is the truth: a decision that the mirror got wrong is corrected by th
 records it, and the mirror is read again after every order and every few seconds.
 """
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -42,6 +43,7 @@ class Roster:
         self._spending: dict[LeaderAddress, LeaderSpending] = {}
         self._equity_usdc = Decimal(0)
         self._lifted: set[LeaderAddress] = set()
+        self._reads: Counter[LeaderAddress] = Counter()
         self.leaders: dict[LeaderAddress, Leader] = {}
         self.trading_state = TradingState.ACTIVE
         self.recent = RecentActivity()
@@ -64,6 +66,7 @@ class Roster:
         for gone in before.keys() - self.leaders.keys():
             self._holdings.pop(gone, None)
             self._spending.pop(gone, None)
+            self._reads.pop(gone, None)
             self.recent.forget(gone)
         return True
 
@@ -79,16 +82,16 @@ class Roster:
         if leader is not None:
             self.leaders[address] = replace(leader, watermark=until)
 
-    def reload_holdings(self, at: datetime, address: LeaderAddress | None = None) -> None:
-        """Read what one leader, or everybody, holds and has spent."""
-        wanted = list(self.leaders) if address is None else [address]
-        fresh: dict[LeaderAddress, dict[OutcomeTokenId, LeaderHolding]] = {a: {} for a in wanted}
-        for holding in self._ledger.holdings(address):
-            if holding.leader in fresh:
-                fresh[holding.leader][holding.token_id] = holding
-        self._holdings.update(fresh)
-        for leader in wanted:
-            self._spending[leader] = self._ledger.spending(leader, at=at)
+    def reload_holdings(self, at: datetime, address: LeaderAddress) -> None:
+        """Read what a leader holds and has spent."""
+        self._reads[address] += 1
+        held = self._ledger.holdings(address)
+        self._holdings[address] = {holding.token_id: holding for holding in held}
+        self._spending[address] = self._ledger.spending(address, at=at)
+
+    def reads_of(self, address: LeaderAddress) -> int:
+        """Return how often a leader's holdings were read: a record older than that is in them."""
+        return self._reads[address]
 
     def reload_account(self, at: datetime) -> None:
         """Read our equity and the trading state."""

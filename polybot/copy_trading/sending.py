@@ -10,10 +10,9 @@ from typing import Final
 
 from polybot.copy_trading.background import Troubles
 from polybot.copy_trading.parts import CopyBooks
-from polybot.copy_trading.records import Latency
 from polybot.domain.accounts import OrderRecord
 from polybot.domain.alerts import Alert
-from polybot.domain.leaders import CopyRecord, LeaderAddress, LeaderTrade
+from polybot.domain.leaders import CopyLatency, CopyRecord, LeaderAddress, LeaderTrade
 from polybot.domain.markets import ConditionId
 from polybot.domain.orders import (
     ApprovedOrder,
@@ -64,7 +63,7 @@ class Sender:
         troubles: Troubles,
         *,
         alert_for: Callable[[Fill, PreparedOrder, CopyRecord], Alert],
-        on_latency: Callable[[CopyRecord, Latency], None],
+        on_latency: Callable[[CopyRecord, CopyLatency], None],
         on_end: Callable[[EndedCopy], None],
     ) -> None:
         """Take everything that sending needs.
@@ -194,7 +193,7 @@ class Sender:
             sent_at, acknowledged_at = instants
             key = record.trade.key
             self._on_latency(
-                record, Latency(key=key, sent_at=sent_at, acknowledged_at=acknowledged_at)
+                record, CopyLatency(key=key, sent_at=sent_at, acknowledged_at=acknowledged_at)
             )
 
     def _end(self, order: OrderRecord | None, ended: EndedCopy) -> None:

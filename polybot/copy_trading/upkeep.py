@@ -3,7 +3,8 @@
 Each chore is short, runs every few seconds, and is tried again by whoever runs it.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -32,6 +33,8 @@ COPY_KEY: Final = "copy:"
 _THROTTLED: Final = (ReasonCode.THROTTLED, ReasonCode.LEADER_THROTTLED, FOLLOWS_US)
 # Written for the next start alone, which re-reads a while before it anyway.
 _WATERMARK_STEP: Final = timedelta(seconds=2)
+# Leaders per transaction: frames are heard between two of them.
+_WATERMARKS_AT_ONCE: Final = 20
 # The feed reads back an hour before its last sweep, of which there is one every five minutes.
 _LISTED_LATE: Final = timedelta(minutes=65)
 # Each may need its order looked up; a loop of followers shows within a hundred.
@@ -104,10 +107,16 @@ class Upkeep:
 
     async def reload(self) -> None:
         """Read equity, trading state and holdings again: others change them too."""
-        now = self._ports.clock.instant()
-        self._parts.roster.reload_account(now)
-        if self._parts.records.flush():
-            self._parts.roster.reload_holdings(now)
+        roster, now = self._parts.roster, self._ports.clock.instant()
+        roster.reload_account(now)
+        for address in tuple(roster.leaders):
+            # What is not written yet would be missing from what is read.
+            if not self._parts.records.flush():
+                return
+            if address in roster.leaders:
+                roster.reload_holdings(now, address)
+            # Frames are heard between two leaders: all together may take a tenth of a second.
+            await asyncio.sleep(0)
 
     async def serve_waiting(self) -> None:
         """Let events go that have waited for the ledger, or for their turn, long enough."""
@@ -141,22 +150,40 @@ class Upkeep:
         self._parts.feed_watch.look()
 
     async def advance_watermarks(self) -> None:
-        """Note how far every leader is recorded."""
-        self.write_watermarks()
+        """Note how far every leader is recorded; frames are heard in between."""
+        for _batch in self._watermarks_written():
+            await asyncio.sleep(0)
 
     def write_watermarks(self) -> None:
         """Note how far every leader is recorded: told for certain, and durable."""
-        if not self._parts.records.flush():
-            return
-        for address, told in self._ports.feed.read_until().items():
+        for _batch in self._watermarks_written():
+            """Nothing else goes on any more."""
+
+    def _watermarks_written(self) -> Iterator[None]:
+        """Write a few leaders' watermarks with each step."""
+        told = tuple(self._ports.feed.read_until().items())
+        start = 0
+        # What is told and not written yet must not be passed, nor be lost in the end.
+        while self._parts.records.flush() and start < len(told):
+            moved = dict(self._moved_watermarks(told[start : start + _WATERMARKS_AT_ONCE]))
+            start += _WATERMARKS_AT_ONCE
+            if moved:
+                self._ports.ledger.advance_watermarks(moved)
+                for address, until in moved.items():
+                    self._parts.roster.note_watermark(address, until)
+            yield
+
+    def _moved_watermarks(
+        self, told: Iterable[tuple[LeaderAddress, datetime]]
+    ) -> Iterator[tuple[LeaderAddress, datetime]]:
+        for address, until in told:
             leader = self._parts.roster.leaders.get(address)
             if leader is None:
                 continue
             waiting = self._parts.desk.oldest_unrecorded(address)
-            until = told if waiting is None else min(told, waiting)
-            if until - leader.watermark >= _WATERMARK_STEP:
-                self._ports.ledger.advance_watermark(address, until)
-                self._parts.roster.note_watermark(address, until)
+            recorded = until if waiting is None else min(until, waiting)
+            if recorded - leader.watermark >= _WATERMARK_STEP:
+                yield address, recorded
 
     async def compare(self) -> None:
         """Compare our holdings with our leaders', and mend what we believe of theirs."""

@@ -307,6 +307,15 @@ class CopyRecorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopyLatency:
+    """When a copy left and when it was answered."""
+
+    key: LeaderTradeKey
+    sent_at: datetime
+    acknowledged_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """The right to be the only one of its name; ``epoch`` grows with each taker (fencing)."""
 

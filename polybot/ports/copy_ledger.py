@@ -1,12 +1,13 @@
 """The truth about leaders and what was made of their trades."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from polybot.domain.alerts import Alert
 from polybot.domain.decisions import Decision
 from polybot.domain.leaders import (
+    CopyLatency,
     CopyPolicy,
     CopyRecord,
     CopyRecorded,
@@ -67,8 +68,8 @@ class CopyLedger(Protocol):
         """Remember what a leader held before its first recorded trade; again: replace the sizes."""
         ...
 
-    def advance_watermark(self, address: LeaderAddress, to: datetime) -> None:
-        """Note that everything up to an instant is recorded; it never goes back."""
+    def advance_watermarks(self, until: Mapping[LeaderAddress, datetime]) -> None:
+        """Note that everything of leaders up to an instant is recorded; none goes back."""
         ...
 
     # The hot path -------------------------------------------------------------------------------
@@ -112,10 +113,8 @@ class CopyLedger(Protocol):
         """Record a split, merge or redemption and change the leader's holdings by it."""
         ...
 
-    def record_latency(
-        self, key: LeaderTradeKey, *, sent_at: datetime, acknowledged_at: datetime
-    ) -> None:
-        """Note when a copy left and when it was answered; afterwards, off the hot path."""
+    def record_latencies(self, latencies: Iterable[CopyLatency]) -> None:
+        """Note when copies left and when they were answered; afterwards, off the hot path."""
         ...
 
     def void_leader_trade(self, key: LeaderTradeKey, *, at: datetime, alert: Alert) -> bool:

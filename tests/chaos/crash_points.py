@@ -43,8 +43,8 @@ LEDGER_STEPS = {
     "record_copy": "copy recorded",
     "record_leader_trades": "skips recorded",
     "record_conversion": "conversion recorded",
-    "record_latency": "latency recorded",
-    "advance_watermark": "watermark",
+    "record_latencies": "latency recorded",
+    "advance_watermarks": "watermark",
 }
 EXCHANGE_STEPS = {
     "submit": "post",

@@ -14,6 +14,7 @@ from polybot.domain.decisions import Verdict
 from polybot.domain.leaders import (
     ConversionKind,
     CopyAnswer,
+    CopyLatency,
     CopyVerdict,
     LeaderSpending,
     LeaderState,
@@ -438,7 +439,7 @@ def test_five_instants_are_kept(rich: SqlLedger) -> None:
     trade = leader_trade()
     copy(rich, lease, trade)
     sent, answered = NOW + timedelta(microseconds=471), NOW + timedelta(milliseconds=38)
-    rich.record_latency(trade.key, sent_at=sent, acknowledged_at=answered)
+    rich.record_latencies([CopyLatency(key=trade.key, sent_at=sent, acknowledged_at=answered)])
     (record,) = rich.copy_log()
     assert (record.trade.traded_at, record.trade.received_at) == (
         trade.traded_at, trade.received_at,
@@ -496,9 +497,9 @@ def test_holding_of_a_market_that_is_long_over_is_passed_over(rich: SqlLedger) -
     rich.record_leader_trades([a_record(leader_trade(0, tx=1))], lease=lease)
     _, order_id = copy(rich, lease, leader_trade(1, tx=2), 1)
     report(rich, order_id, a_fill(order_id, "8", "0.5"))
-    rich.advance_watermark(LEADER, NOW + timedelta(days=1))
+    rich.advance_watermarks({LEADER: NOW + timedelta(days=1)})
     assert len(rich.holdings()) == 2
-    rich.advance_watermark(LEADER, NOW + timedelta(days=4))
+    rich.advance_watermarks({LEADER: NOW + timedelta(days=4)})
     (left,) = rich.holdings()
     assert left.condition_id == market_number(1).condition_id
     assert rich.violations() == ()

@@ -110,7 +110,7 @@ def test_version_grows_with_every_change_and_with_nothing_else(ledger: SqlLedger
     assert ledger.add_leader(build_leader(address=OTHER_LEADER))
     assert has_grown()
     ledger.record_leader_trades([a_record(leader_trade())], lease=lease)
-    ledger.advance_watermark(LEADER, NOW)
+    ledger.advance_watermarks({LEADER: NOW})
     assert not has_grown()
     assert [leader.address for leader in ledger.leaders()] == [LEADER, OTHER_LEADER]
     assert ledger.leaders()[0].state_reason == "rest"
@@ -124,7 +124,7 @@ def test_nobody_is_changed_who_is_not_followed(ledger: SqlLedger) -> None:
     assert not ledger.set_leader_state(LEADER, LeaderState.PAUSED, reason="", at=NOW, alert=alert)
     assert ledger.due_alerts(at=NOW, limit=5) == ()
     ledger.seed_holdings(LEADER, [a_position()], at=NOW)
-    ledger.advance_watermark(LEADER, NOW)
+    ledger.advance_watermarks({LEADER: NOW})
     assert ledger.holdings() == ()
     assert ledger.spending(LEADER, at=NOW).open_usdc == 0
 
@@ -132,8 +132,8 @@ def test_nobody_is_changed_who_is_not_followed(ledger: SqlLedger) -> None:
 def test_watermark_never_goes_back(ledger: SqlLedger) -> None:
     """Whoever is late changes nothing."""
     follow(ledger)
-    ledger.advance_watermark(LEADER, NOW + timedelta(minutes=1))
-    ledger.advance_watermark(LEADER, NOW)
+    ledger.advance_watermarks({LEADER: NOW + timedelta(minutes=1)})
+    ledger.advance_watermarks({LEADER: NOW})
     assert ledger.leaders()[0].watermark == NOW + timedelta(minutes=1)
 
 

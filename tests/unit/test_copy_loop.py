@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from polybot.adapters.storage.ledger import open_ledger
 from polybot.copy_trading import placing
 from polybot.copy_trading.decide import decide_copy
 from polybot.copy_trading.desk import MOST_HELD
@@ -30,7 +32,7 @@ from polybot.domain.leaders import (
     LeaderTrade,
 )
 from polybot.domain.markets import ConditionId, OutcomeTokenId
-from polybot.domain.modes import TradingState
+from polybot.domain.modes import Mode, TradingState
 from polybot.domain.money import Shares
 from polybot.domain.orders import (
     Accepted,
@@ -125,6 +127,58 @@ async def test_purchase_is_copied_and_explained(world: World) -> None:
         assert alert.kind is AlertKind.FILL
         assert "copying whale" in alert.title
         assert running.ledger.violations() == ()
+
+
+async def test_holdings_read_in_the_breath_of_a_copy_count_it_once(world: World) -> None:
+    """What the copy leaves for later must not be added to what was read with it in."""
+    world.follow()
+    async with world.looping() as running:
+        await running.trading()
+        roster = running.loop._parts.roster
+        world.feed.tell(build_trade(size="200"))
+        roster.reload_holdings(NOW, LEADER)
+        await asyncio.sleep(0)
+        (mirrored,) = roster.holdings_of(LEADER)
+        assert mirrored.leader_size == 200
+        await running.settled()
+
+
+async def test_loop_hears_frames_between_the_chores_of_two_leaders(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading and writing about many leaders never holds the loop for more than one, or a few."""
+    leaders = [LeaderAddress(f"0x{number:040x}") for number in range(1, 61)]
+    for address in leaders:
+        world.follow(address=address)
+    heard: list[str] = []
+    with open_ledger(world.path, mode=Mode.PAPER) as ledger:
+        loop = Running(world, ledger).loop
+        upkeep, roster, advance = loop._upkeep, loop._parts.roster, ledger.advance_watermarks
+
+        def note_reading(_at: datetime, address: LeaderAddress) -> None:
+            heard.append(address)
+
+        def note_writing(until: dict[LeaderAddress, datetime]) -> None:
+            heard.append(f"{len(until)} watermarks")
+            advance(until)
+
+        async def hear_frames() -> None:
+            while True:
+                heard.append("frame")
+                await asyncio.sleep(0)
+
+        roster.reload_leaders()
+        assert loop._parts.lease.take()
+        monkeypatch.setattr(roster, "reload_holdings", note_reading)
+        monkeypatch.setattr(ledger, "advance_watermarks", note_writing)
+        world.feed.told_until = dict.fromkeys(leaders, NOW + timedelta(seconds=5))
+        listening = asyncio.create_task(hear_frames())
+        await upkeep.reload()
+        await upkeep.advance_watermarks()
+        listening.cancel()
+        assert {one.watermark for one in ledger.leaders()} == {NOW + timedelta(seconds=5)}
+    assert [one for one in heard if one != "frame"] == [*leaders, *3 * ["20 watermarks"]]
+    assert all("frame" in pair for pair in pairwise(heard))
 
 
 async def test_trade_is_copied_once_whatever_feeds_repeat(world: World) -> None:

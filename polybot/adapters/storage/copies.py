@@ -1,8 +1,7 @@
 """Leader trades: recorded once each, together with the order that copies them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import func, select, update
@@ -26,6 +25,7 @@ from polybot.adapters.storage.totals import IS_OPEN, account_totals, exposure_of
 from polybot.domain.decisions import Decision, Verdict
 from polybot.domain.leaders import (
     CopyAnswer,
+    CopyLatency,
     CopyRecord,
     CopyRecorded,
     CopyVerdict,
@@ -120,19 +120,18 @@ class CopyStore(Store):
                 for record in records
             }
 
-    def record_latency(
-        self, key: LeaderTradeKey, *, sent_at: datetime, acknowledged_at: datetime
-    ) -> None:
-        """Note when a copy left and when it was answered."""
+    def record_latencies(self, latencies: Iterable[CopyLatency]) -> None:
+        """Note when copies left and when they were answered."""
         with self._database.writing_lean() as transaction:
-            transaction.change(
-                _LATENCY,
-                {
-                    "of_key": key,
-                    "sent_at": micros_at(sent_at),
-                    "acknowledged_at": micros_at(acknowledged_at),
-                },
-            )
+            for latency in latencies:
+                transaction.change(
+                    _LATENCY,
+                    {
+                        "of_key": latency.key,
+                        "sent_at": micros_at(latency.sent_at),
+                        "acknowledged_at": micros_at(latency.acknowledged_at),
+                    },
+                )
 
 
 class _Copy:

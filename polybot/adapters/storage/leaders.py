@@ -1,6 +1,6 @@
 """Whom we follow, by which policy, and what they held before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -166,15 +166,20 @@ class LeaderStore(Store):
                 holding.update(leader_size=size, seed=size, seeded_after=newest)
                 store_holding(transaction, holding)
 
-    def advance_watermark(self, address: LeaderAddress, to: datetime) -> None:
-        """Note that everything up to an instant is recorded; it never goes back."""
-        micros = micros_at(to)
+    def advance_watermarks(self, until: Mapping[LeaderAddress, datetime]) -> None:
+        """Note that everything of leaders up to an instant is recorded; none goes back."""
         with self._database.writing_lean() as transaction:
-            if transaction.change(_WATERMARK, {"of_address": address, "to": micros}):
-                leader = _known(transaction, address)
-                if leader is not None:
-                    over = {"of_leader": leader["id"], "before": micros - _OVER_AFTER}
-                    transaction.change(_CLOSE_OVER, over)
+            for address, instant in until.items():
+                _advance(transaction, address, micros_at(instant))
+
+
+def _advance(transaction: Transaction, address: LeaderAddress, micros: int) -> None:
+    if not transaction.change(_WATERMARK, {"of_address": address, "to": micros}):
+        return
+    leader = _known(transaction, address)
+    if leader is not None:
+        over = {"of_leader": leader["id"], "before": micros - _OVER_AFTER}
+        transaction.change(_CLOSE_OVER, over)
 
 
 def _known(transaction: Transaction, address: LeaderAddress) -> dict[str, Any] | None:
