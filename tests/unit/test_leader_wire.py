@@ -1,5 +1,6 @@
 """Leaders' trades as the venue writes them: frames, pages, and everything they must not be."""
 
+import asyncio
 import gzip
 import json
 from collections import Counter, defaultdict
@@ -13,8 +14,8 @@ import pytest
 
 from polybot.adapters.polymarket.leader_feed.frames import FrameReader
 from polybot.adapters.polymarket.leader_feed.pages import (
-    parse_leader_page,
-    parse_position_page,
+    read_leader_page,
+    read_position_page,
 )
 from polybot.adapters.polymarket.leader_feed.rows import NotTaken, read_row, wallet_of
 from polybot.adapters.polymarket.wire.strict import decode_text
@@ -223,7 +224,7 @@ def test_second_is_read_as_it_is_up_to_a_minute_ahead() -> None:
 
 
 def leader_page(value: Any) -> Any:
-    return parse_leader_page(compact(value), LEADER, received_at=NOW)
+    return asyncio.run(read_leader_page(compact(value), LEADER, received_at=NOW))
 
 
 def test_page_gives_trades_conversions_and_counts() -> None:
@@ -269,11 +270,31 @@ def test_page_gives_trades_conversions_and_counts() -> None:
     assert found.next_cursor == "next"
 
 
+def test_page_is_read_while_frames_are_heard() -> None:
+    """Five hundred rows take as long as ten copies."""
+    rows = [api_row(number) for number in range(500)]
+    heard: list[str] = []
+
+    async def hear_frames() -> None:
+        while True:
+            heard.append("frame")
+            await asyncio.sleep(0)
+
+    async def read_both() -> int:
+        listening = asyncio.create_task(hear_frames())
+        found = await read_leader_page(compact(page(rows)), LEADER, received_at=NOW)
+        listening.cancel()
+        return len(found.trades)
+
+    assert asyncio.run(read_both()) == 500
+    assert len(heard) >= 10
+
+
 @pytest.mark.parametrize("name", BAD_PAGES)
 def test_bad_page_is_refused_with_its_reason(name: str) -> None:
     body, reason = BAD_PAGES[name]
     with pytest.raises(DataError) as caught:
-        parse_leader_page(body, LEADER, received_at=NOW)
+        asyncio.run(read_leader_page(body, LEADER, received_at=NOW))
     assert caught.value.reason == reason
 
 
@@ -291,9 +312,8 @@ def test_positions_are_typed_and_bad_ones_counted() -> None:
         "slug": "s",
         "outcome": "Up",
     }
-    found = parse_position_page(
-        compact(page([row, {**row, "status": "CLOSED"}, {**row, "current_size": -1}, {}])), LEADER
-    )
+    rows = [row, {**row, "status": "CLOSED"}, {**row, "current_size": -1}, {}]
+    found = asyncio.run(read_position_page(compact(page(rows)), LEADER))
     first, second = found.positions
     assert (first.size, first.realised_pnl_usdc, first.is_open) == (
         Decimal("28.09"),
@@ -352,10 +372,11 @@ def test_every_recorded_row_is_a_trade_or_has_a_name(name: str, expected: dict[s
 def test_recorded_v2_answers_are_read_whole() -> None:
     samples = json.loads(require("wallets", "data_api_v2_samples_2026-09.json").read_text())
     wallet = LeaderAddress(samples["activity"]["data"][0]["proxy_wallet"])
-    activity = parse_leader_page(compact(samples["activity"]), wallet, received_at=TODAY)
+    body = compact(samples["activity"])
+    activity = asyncio.run(read_leader_page(body, wallet, received_at=TODAY))
     assert (len(activity.trades), activity.not_taken) == (2, Counter())
     assert activity.next_cursor
-    positions = parse_position_page(compact(samples["positions"]), wallet)
+    positions = asyncio.run(read_position_page(compact(samples["positions"]), wallet))
     assert [one.size for one in positions.positions] == [Decimal("28.09")]
     assert positions.not_taken == Counter()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from polybot.adapters.polymarket.leader_feed.frames import FrameReader
 from polybot.adapters.polymarket.leader_feed.logs import read_log
-from polybot.adapters.polymarket.leader_feed.pages import parse_leader_page, parse_position_page
+from polybot.adapters.polymarket.leader_feed.pages import read_leader_page, read_position_page
 from polybot.adapters.polymarket.leader_feed.rows import NotTaken
 from polybot.domain.leaders import LeaderAddress, LeaderTrade
 from polybot.domain.markets import ConditionId
@@ -91,15 +91,15 @@ def test_mutated_frames_never_raise_and_tell_nothing_that_is_not_in_them() -> No
     assert told > ROUNDS // 50
 
 
-def test_mutated_pages_never_raise_anything_else_than_data_errors() -> None:
+async def test_mutated_pages_never_raise_anything_else_than_data_errors() -> None:
     random, read = Random(8), 0
     rows = [api_row(1), activity_row("MERGE", 2), api_row(3, proxy_wallet=STRANGER)]
     seed = compact(page(rows, next_cursor="x"))
     for _ in range(ROUNDS // 4):
         data = mutated(random, seed)
         try:
-            found = parse_leader_page(data, LEADER, received_at=NOW)
-            parse_position_page(data, LEADER)
+            found = await read_leader_page(data, LEADER, received_at=NOW)
+            await read_position_page(data, LEADER)
         except DataError:
             continue
         read += 1

@@ -6,8 +6,8 @@ from typing import Final, Self
 from uuid import uuid4
 
 from polybot.adapters.polymarket.leader_feed.pages import (
-    parse_leader_page,
-    parse_position_page,
+    read_leader_page,
+    read_position_page,
 )
 from polybot.adapters.web import WebClient
 from polybot.domain.leaders import LeaderAddress, LeaderPosition, LeaderTrade
@@ -56,7 +56,7 @@ class PolymarketLeaderHistory:
         seen: set[str] = set()
         while len(found) < limit and len(seen) < _MAX_PAGES:
             body = await self._get("/v2/trades", query)
-            page = parse_leader_page(body, leader, received_at=self._now())
+            page = await read_leader_page(body, leader, received_at=self._now())
             found += page.trades
             if page.next_cursor is None:
                 break
@@ -69,7 +69,7 @@ class PolymarketLeaderHistory:
         query = {"user": leader, "limit": str(_ROWS_PER_PAGE)}
         seen: set[str] = set()
         while len(seen) < _MAX_PAGES:
-            page = parse_position_page(await self._get("/v2/positions", query), leader)
+            page = await read_position_page(await self._get("/v2/positions", query), leader)
             found += page.positions
             if page.next_cursor is None:
                 break

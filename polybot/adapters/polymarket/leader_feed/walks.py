@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-from polybot.adapters.polymarket.leader_feed.pages import LeaderPage, parse_leader_page
+from polybot.adapters.polymarket.leader_feed.pages import LeaderPage, read_leader_page
 from polybot.adapters.polymarket.leader_feed.tally import Pace
 from polybot.adapters.web import WebClient
 from polybot.domain.leaders import LeaderAddress, LeaderConversion, LeaderTrade
@@ -129,7 +129,7 @@ class WalkReader:
             raise
         if body is None:
             raise PermanentError("the Data API has no such endpoint")
-        return parse_leader_page(body, leader, received_at=self._now())
+        return await read_leader_page(body, leader, received_at=self._now())
 
 
 def _shares_rows(pages: list[LeaderPage]) -> bool:
