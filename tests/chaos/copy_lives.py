@@ -33,7 +33,7 @@ from tests.chaos.copy_process import ANY_MOMENT, Act, CopyPlan, leaders_trades, 
 from tests.chaos.crash_points import Target
 from tests.chaos.installations import open_installation
 from tests.chaos.live_bot import Desk, RunPlan
-from tests.chaos.model import Broken, always_while_copying, read_rows, when_settled
+from tests.chaos.model import UNPROVED, Broken, always_while_copying, read_rows, when_settled
 from tests.chaos.moods import ACCEPTED, REFUSED, faults_of, mood_of
 from tests.chaos.schedule import Schedule, points_of
 from tests.chaos.tally import Tally
@@ -101,6 +101,12 @@ _POLICY = CopyPolicy(
 )
 _SERIES = MarketSeries.parse("btc-15m")
 _KILLS_IN_A_ROUND = 9
+# These come also where an order of unknown fate keeps its market waiting.
+_UNHINDERED = ("lease taken", "lease renewed", "event heard", "watermark", "lease given back")
+# An order that the venue does not know may still arrive for two minutes.
+_FATE_S = 125
+# What the leader does later than so long before the end of a window is not copied [s].
+_LAST_ACT_S = 120
 _LISTED_LATE = timedelta(days=30)
 
 
@@ -145,6 +151,8 @@ class CopyLife:
         self.tally.rounds += 1
         self._move_to(start_s + 20)
         for _ in range(kills):
+            if self._now_s() > start_s + 900 - _LAST_ACT_S:
+                break
             self._kill_once()
         self._disturb(())
         self._act_before()
@@ -166,6 +174,8 @@ class CopyLife:
         target = self.schedule.next_target(COPY_POINTS)
         if target is None:
             return
+        if target.point.split(": ")[1] not in (*_UNHINDERED, "any moment"):
+            self._let_fates_be_known()
         mood = mood_of(target.point, self.random)
         self._disturb(faults_of(mood, self.random) if mood == REFUSED else ())
         self._act_before()
@@ -187,6 +197,13 @@ class CopyLife:
         if standby is not None:
             self._trail.append("standby")
             self._note_run(standby.wait(), is_usual=False)
+
+    def _let_fates_be_known(self) -> None:
+        """Wait until the next loop can prove what became of every order of an earlier one."""
+        orders = read_rows(self.desk.ledger).orders.values()
+        made_s = [row["created_at"] // 10**6 for row in orders if row["status"] in UNPROVED]
+        if made_s:
+            self._move_to(max(made_s) + _FATE_S)
 
     def _note_kill(self, target: Target, result: RunResult) -> None:
         self._trail.append(f"{target.point}{'' if result.was_killed else ' (missed)'}")
@@ -252,9 +269,7 @@ class CopyLife:
         for _ in range(5):
             self._note_run(run_in_child(self.desk, RunPlan("settle", self._now())))
             rows = read_rows(self.desk.ledger)
-            if not rows.open_redemptions and not any(
-                one["size"] and not one["is_settled"] for one in rows.positions
-            ):
+            if not rows.open_redemptions and not rows.unpaid:
                 break
             self._move_to(self._now_s() + 3_700)
         # For ten minutes an order that found nothing may still show fills; cash is not judged.

@@ -49,7 +49,7 @@ class CopyPlan:
     """What the leader does once the loop listens."""
     follows: str = ""
     """Ends only once everything is recorded that this wallet has done; empty: after a while."""
-    patience_s: float = 6.0
+    patience_s: float = 2.0
     """How long that may take [s, real]."""
     step_s: float = 0.05
     """So much of the venue's time passes in each 0.02 s of ours [s]."""

@@ -46,7 +46,7 @@ from tests.chaos.shared_time import BotClock, SharedClock
 SERIES = MarketSeries(asset="btc", duration="15m")
 _RECONCILE_MAX_AGE = timedelta(seconds=180)
 # While somebody listens, time passes: so much of the venue's in so much of ours [s].
-_LISTENING_STEP_S, _LISTENING_PAUSE_S = 2, 0.02
+_LISTENING_STEP_S, _LISTENING_PAUSE_S = 6, 0.02
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ ledger and goes on. The books are compared after every kill, and to the last uni
 killed any more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from random import Random
@@ -19,7 +19,7 @@ from polybot.sandbox.venue import SandboxVenue
 from tests.builders import build_limits
 from tests.chaos.bot_process import RunResult, run_in_child
 from tests.chaos.live_bot import Desk, RunPlan
-from tests.chaos.model import Broken, always, read_rows, when_settled
+from tests.chaos.model import Broken, Rows, always, read_rows, when_settled
 from tests.chaos.moods import Fault, false_refusal, faults_of, mood_of, slow_answer
 from tests.chaos.schedule import (
     BEFORE_THE_ORDER,
@@ -46,17 +46,17 @@ SERIES = tuple(
 # Nobody is killed in this one: it leaves something to settle in every round.
 QUIET_SERIES = (MarketSeries.parse("btc-5m"),)
 # These have a second window in a round.
-SHORT_SERIES = (MarketSeries.parse("xrp-5m"), MarketSeries.parse("eth-5m"))
+SHORT_SERIES = tuple(map(MarketSeries.parse, ("xrp-5m", "eth-5m", "btc-5m")))
 _HOLDING_SERIES = ("sol-5m",)
 _MISTAKEN_SERIES = "sol-5m"
 CASH_USDC = Decimal(1000)
 # So many kills of these a round, that none of them needs more rounds than the orders.
-_REDEMPTIONS, _ALERTS = 4, 2
-# One order of 5 USDC with its fee of at most 0.36 fits a window, nine fit the account with one
-# small bid beside them: a second one in a window, or a tenth, never does.
+_PAY_OUTS, _REDEMPTIONS, _ALERTS = 2, 4, 2
+# One order of 5 USDC with its fee of at most 0.36 fits a window, ten fit the account with one
+# small bid beside them: a second one in a window, or an eleventh, never does.
 LIMITS = build_limits(
     max_window_exposure_usdc=Decimal("5.40"),
-    max_exposure_usdc=Decimal("48.50"),
+    max_exposure_usdc=Decimal("53.86"),
     min_time_left_s=60,
     max_daily_loss_usdc=Decimal(10_000),
     max_trades_per_day=200,
@@ -97,7 +97,7 @@ class Life:
 
     # A round ------------------------------------------------------------------------------------
     def play_round(self, *, kills: bool = True) -> None:
-        """Play one window of every series, and a second one of two of them."""
+        """Play one window of every series, and a second one of some of them."""
         start_s = self.desk.clock.now_ms() // 1000 // 900 * 900 + 900
         self._trail = []
         self.tally.rounds += 1
@@ -115,8 +115,7 @@ class Life:
         self._move_to(start_s + 600)
         if kills:
             self._kill_some("reconcile", LEARNING, 1 if is_listening else 4)
-            self._kill_some("reconcile", CANCEL, 1)
-        self._go("settle", self._now())
+            self._kill_the_canceller()
         # For ten minutes an order that found nothing may still show fills; cash is not judged.
         self._move_to(start_s + 600 + 660)
         if kills:
@@ -180,15 +179,31 @@ class Life:
             if "transfer" in target.point:
                 self._deposits += 1
                 self.venue.transfer(self.wallet, 1 + self._deposits % 7)
-            if "cancel" in target.point:
-                self._make_a_mistake()
             self._kill(RunPlan(flow, self._now(), target=target))
 
-    def _make_a_mistake(self) -> None:
-        """Let an order rest that the record holds for refused."""
+    def _kill_while_left(
+        self, points: Sequence[str], count: int, left: Callable[[Rows], int]
+    ) -> None:
+        """Kill settling runs, but none that has not enough left to do to come to its point."""
+        for _ in range(count):
+            target = self.schedule.next_target(points, most=left(read_rows(self.desk.ledger)))
+            if target is None:
+                return
+            self._kill(RunPlan("settle", self._now(), target=target))
+            # A redemption that was asked for is asked for again a minute later.
+            self._move_to(self._now_s() + 61)
+
+    def _kill_the_canceller(self) -> None:
+        """Let an order rest that the record holds for refused, and kill whoever cancels it."""
+        target = self.schedule.next_target(CANCEL)
+        if target is None:
+            return
         self.venue.arm([*self._fates, *false_refusal()])
         self._go("mistake", _next_quarter(self._now_s(), 300), series=(_MISTAKEN_SERIES,))
         self.venue.arm(self._fates)
+        self._kill(RunPlan("reconcile", self._now(), target=target))
+        # It may not rest for long: the venue's books tell of takers alone.
+        self._go("settle", self._now())
 
     def _settle(self, at_s: int, windows: Sequence[MarketWindow], *, kills: bool) -> None:
         self._move_to(at_s)
@@ -197,18 +212,15 @@ class Life:
             assert market is not None
             self._resolved.add(market.condition_id)
         if kills:
-            self._kill_some("settle", PAYING, 2)
-            for _ in range(_REDEMPTIONS):
-                self._kill_some("settle", self._redeeming, 1)
-                # A redemption that was asked for is asked for again a minute later.
-                self._move_to(self._now_s() + 61)
-            self._kill_some("settle", TELLING, _ALERTS)
+            self._kill_while_left(PAYING, _PAY_OUTS, lambda rows: rows.unpaid)
+            self._kill_while_left(
+                self._redeeming, _REDEMPTIONS, lambda rows: rows.unpaid + rows.open_redemptions
+            )
+            self._kill_while_left(TELLING, _ALERTS, lambda rows: rows.unsent_alerts)
         for _ in range(4):
             self._go("settle", self._now())
             rows = read_rows(self.desk.ledger)
-            if not rows.open_redemptions and not any(
-                one["size"] and not one["is_settled"] for one in rows.positions
-            ):
+            if not rows.open_redemptions and not rows.unpaid:
                 break
             self._move_to(self._now_s() + 3700)
         else:

@@ -15,7 +15,8 @@ from tests.unbooked import show_unbooked
 
 Json = dict[str, Any]
 _DAY_MS = 86_400_000
-_OPEN = ("sending", "unknown", "resting")
+UNPROVED = ("sending", "unknown")
+_OPEN = (*UNPROVED, "resting")
 _ABSENT = ("rejected", "never-arrived")
 PROMISES = ("duplicate orders", "lost orders", "lost fills", "limit breaches", "books off")
 
@@ -38,6 +39,12 @@ class Rows:
     account: Json
     unredeemed: int
     open_redemptions: int
+    unsent_alerts: int = 0
+
+    @property
+    def unpaid(self) -> int:
+        """How many positions wait for their market's end."""
+        return sum(one["size"] > 0 and not one["is_settled"] for one in self.positions)
 
 
 def read_rows(path: Path) -> Rows:
@@ -66,6 +73,7 @@ def read_rows(path: Path) -> Rows:
             account=ask("select * from account")[0],
             unredeemed=sum(row["payout"] for row in waiting),
             open_redemptions=len(waiting),
+            unsent_alerts=len(ask("select id from alerts where sent_at is null")),
         )
     finally:
         database.close()

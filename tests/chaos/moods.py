@@ -11,7 +11,7 @@ ACCEPTED, REFUSED = "accepted", "refused"
 RESTARTING, LIMITED, SILENT = "restarting (425)", "too many (429)", "taken, no answer"
 MOODS = (ACCEPTED, REFUSED, RESTARTING, LIMITED, SILENT)
 # How long a bot waits for an answer that never comes, and for one that does [s, real].
-_SILENCE_S, _PATIENCE_S = 0.3, 5.0
+_SILENCE_S, _PATIENCE_S = 0.15, 5.0
 
 _REFUSING: tuple[Fault, ...] = (
     {"kind": "error-before", "status": 400, "body": f'{{"error":"{refusals.FAK_KILLED}"}}'},
@@ -59,7 +59,7 @@ def faults_of(mood: str, random: Random) -> tuple[Fault, ...]:
 
 def slow_answer() -> tuple[Fault, ...]:
     """Return an answer that leaves time for a signal, also where the machine does much else."""
-    return ({"kind": "slow", "delay_ms": 200, "route": "POST /order"},)
+    return ({"kind": "slow", "delay_ms": 50, "route": "POST /order"},)
 
 
 def false_refusal() -> tuple[Fault, ...]:

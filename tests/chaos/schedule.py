@@ -86,6 +86,7 @@ ALL_POINTS = (
     *REDEEM,
     *TELLING,
 )
+_REQUESTS = ("settle: resolution", "settle: redeem:", "settle: relayer")
 # The commit of a ledger in memory takes about this long.
 _LONGEST_COMMIT_S = 0.0015
 
@@ -102,20 +103,28 @@ class Schedule:
     seen: dict[str, int] = field(default_factory=dict)
     """How often a point was reached in the last run that nobody killed."""
 
-    def next_target(self, points: Sequence[str]) -> Target | None:
-        """Return the point that needs it most, at any of its occurrences; ``None``: enough."""
-        if all(self.hits[point] >= self.enough for point in points):
+    def next_target(self, points: Sequence[str], *, most: int | None = None) -> Target | None:
+        """Return the point that needs it most, at any of its occurrences; ``None``: enough.
+
+        Args:
+            points: Of these.
+            most: How often a step of theirs can be reached now; ``None``: as often as usual.
+        """
+        if most == 0 or all(self.hits[point] >= self.enough for point in points):
             return None
         point = min(
             points,
             key=lambda one: (self.hits[one] + self.misses[one] / 4, self.random.random()),
         )
-        most = self.seen.get(point, 1)
+        usual = self.seen.get(point, 1)
+        # A request has several moments inside of it.
+        is_many = most is None or (point.endswith("inside") and point.startswith(_REQUESTS))
+        occurrences = usual if is_many else min(usual, most)
         is_late = point.endswith("inside") and self.random.random() < 0.5
         return Target(
             point,
             # The first occurrences are the ones that every run has.
-            occurrence=1 + int(self.random.random() ** 2 * most),
+            occurrence=1 + int(self.random.random() ** 2 * occurrences),
             commit_delay_s=self.random.uniform(0, _LONGEST_COMMIT_S) if is_late else None,
         )
 
