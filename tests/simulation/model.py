@@ -38,7 +38,8 @@ class Model:
         self.steps = 0
         self._books = BookChecks(evidence)
         self._limits = LimitChecks(evidence)
-        self._over_since: dict[str, int] = {}
+        self._seen_over: dict[str, int] = {}
+        """When the bot first saw enough to reconcile and an order was over at the venue."""
 
     # What the venue hears -----------------------------------------------------------------------
     def hear_order(self, body: bytes) -> None:
@@ -87,7 +88,6 @@ class Model:
         """Check everything that must hold after one of the ledger's transactions."""
         self.steps += 1
         self.evidence.rows.look_again()
-        self._note_over(at_us)
         self._books.check()
         if method == "record_intent" and result == ():
             self._limits.check()
@@ -96,7 +96,6 @@ class Model:
         """Both sides must know the same open orders; old riddles must be solved."""
         self.evidence.checks["I4"] += 1
         self.evidence.rows.look_again()
-        self._note_over(at_us)
         rows = {row["order_id"]: row for row in self.evidence.rows.table("orders")}
         for order in self.evidence.truth.own_orders():
             row = rows.get(order.order_id)
@@ -113,8 +112,9 @@ class Model:
             known = orders.get(order_id)
             age_us = at_us - row["created_at"]
             if row["status"] == "resting":
-                over_us = at_us - self._over_since.get(order_id, at_us)
-                if known is None or over_us > 240_000_000:
+                is_over = known is not None and known.state.is_over
+                seen_us = self._seen_over.setdefault(order_id, at_us) if is_over else at_us
+                if known is None or at_us - seen_us > 120_000_000:
                     self.evidence.fail(f"I4 order {order_id[:12]} rests here and not at the venue")
             elif row["status"] in OPEN and age_us > 1_200_000_000:
                 self.evidence.fail(
@@ -160,11 +160,6 @@ class Model:
             )
         if exchange.audit()["missing"]:
             self.evidence.fail(f"the sandbox lost money: {exchange.audit()}")
-
-    def _note_over(self, at_us: int) -> None:
-        for order in self.evidence.truth.own_orders():
-            if order.state.is_over:
-                self._over_since.setdefault(order.order_id, at_us)
 
     def _paid(self, condition_id: str) -> int:
         winner = self.evidence.truth.winner(condition_id)

@@ -248,6 +248,15 @@ def test_orders_in_shares_are_used_up_by_shares_whatever_they_cost(
     assert verdict(None, part, kind=kind, side=side).status is OrderStatus.UNKNOWN
 
 
+def test_resting_order_that_its_trades_use_up_is_over_at_once() -> None:
+    """Not so where one of them failed: the rest may be in the book again."""
+    kept: dict[str, Any] = {"kind": TimeInForce.GTC, "known": OrderStatus.RESTING, "at": LONG_AFTER}
+    parts = (trade("4"), trade("6", "trade-2"))
+    assert verdict(None, *parts, **kept).status is OrderStatus.FILLED
+    failed = trade("6", "trade-2", status=VenueTradeStatus.FAILED)
+    assert verdict(None, parts[0], failed, **kept).status is OrderStatus.RESTING
+
+
 def test_killed_order_that_tells_no_size_may_have_matched() -> None:
     """No figure is no zero: its trades may show within two minutes."""
     killed = shown(VenueOrderStatus.CANCELED, None)

@@ -118,11 +118,11 @@ def _conclusion(
     record: OrderRecord, evidence: Evidence, now: datetime, patience: Patience
 ) -> tuple[datetime, OrderStatus, str]:
     """Return what silence will have proved, and from when on."""
+    if _is_used_up(record, evidence):
+        return record.created_at, *_over(evidence, "its trades use it up")
     if record.status is OrderStatus.RESTING:
         since = max(evidence.absent_since or now, _last_match(evidence, record))
         return since + patience.trades, *_over(evidence, "it left the book")
-    if _is_used_up(record, evidence):
-        return record.created_at, *_over(evidence, "its trades use it up")
     if evidence.trades:
         proved_at = _last_match(evidence, record) + patience.trades
         return proved_at, *_over(evidence, "its trades show it, the book does not")
@@ -136,11 +136,14 @@ def _conclusion(
 
 def _is_used_up(record: OrderRecord, evidence: Evidence) -> bool:
     """Return whether the trades leave nothing that could still match: no other one can come."""
-    size = sum((trade.size for trade in evidence.trades), Decimal())
+    trades = evidence.trades
+    if record.time_in_force.rests:
+        # A match that failed may bring an order back into the book.
+        trades = tuple(one for one in trades if one.status.as_fill is not FillStatus.FAILED)
     if record.side is Side.SELL or record.time_in_force.rests:
-        return size >= record.size
+        return sum((trade.size for trade in trades), Decimal()) >= record.size
     # A market BUY spends its budget; what is left of it is less than the venue's own grid.
-    spent = sum((trade.size * trade.price for trade in evidence.trades), Decimal())
+    spent = sum((trade.size * trade.price for trade in trades), Decimal())
     return record.budget_usdc - spent < CENT
 
 
