@@ -178,7 +178,7 @@ class CopyLife:
             self._let_fates_be_known()
         mood = mood_of(target.point, self.random)
         self._disturb(faults_of(mood, self.random) if mood == REFUSED else ())
-        self._act_before()
+        self._act_before(is_merging="conversion" in target.point)
         dies_after_s = self.random.uniform(0, 0.8) if target.point == ANY_MOMENT else None
         standby = None
         plan = CopyPlan(
@@ -230,10 +230,11 @@ class CopyLife:
         return RunPlan("copy", self._now(), mood=mood, target=target)
 
     # What the leader does -----------------------------------------------------------------------
-    def _act_before(self) -> None:
+    def _act_before(self, *, is_merging: bool = False) -> None:
         """Trade while nobody listens: it is read again by whoever starts."""
         for act in (self._act("BUY", 15, 15), self._act("BUY", 1), self._act("MERGE", 2)):
-            if self.random.random() < 0.6:
+            is_due = is_merging and act["kind"] == "MERGE"
+            if is_due or self.random.random() < 0.6:
                 tell_leader(self.venue.url, act)
         self._move_to(self._now_s() + 1)
 

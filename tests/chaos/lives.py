@@ -109,12 +109,12 @@ class Life:
         is_listening = self.tally.rounds % 2 == 0
         if is_listening:
             if kills:
-                self._kill_some("follow", LISTENING, 5)
+                self._kill_some("follow", LISTENING, 6)
             self._go("follow", self._now())
         self._trade(start_s + 300, second, SHORT_SERIES if kills else ())
         self._move_to(start_s + 600)
         if kills:
-            self._kill_some("reconcile", LEARNING, 1 if is_listening else 4)
+            self._kill_some("reconcile", LEARNING, 2 if is_listening else 4)
             self._kill_the_canceller()
         # For ten minutes an order that found nothing may still show fills; cash is not judged.
         self._move_to(start_s + 600 + 660)
