@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from polybot import execution
+from polybot.domain.markets import Market, MarketWindow
 from polybot.domain.orders import OrderStatus
 from polybot.errors import TransientError
 from polybot.sandbox.exchange.rules import VenueRules
@@ -65,6 +66,23 @@ async def test_lists_answer_for_most(
     singly = {path.removeprefix("/data/order/") for path in asked if "/data/order/" in path}
     assert {sent.fates[order_id] for order_id in singly} == {ABSENT}
     assert len(asked) == 5 + 3, "one list of orders, and the trades before and after"
+
+
+async def test_fees_that_the_ledger_kept_are_not_asked_for(
+    desk: LiveSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orders are looked up also while the market's description cannot be had."""
+
+    async def find_market(window: MarketWindow) -> Market:
+        raise TransientError(f"nobody tells about {window.slug}")
+
+    monkeypatch.setattr(desk.exchange._looks._market_data, "find_market", find_market)
+    with open_ledger_for(tmp_path) as ledger:
+        await send_many(desk, ledger, 5)
+        records = ledger.open_orders()
+        assert len(records) == 5
+        for record in records:
+            await desk.exchange.look_up(record)
 
 
 async def test_lists_that_do_not_come_leave_every_order_as_it_is(

@@ -63,7 +63,7 @@ class OrderLookUps:
             TransientError: The venue did not answer; nothing is known.
             DataError: What it answered says nothing.
         """
-        fees = await self._fees_of(record.window)
+        fees = record.fees or await self._fees_of(record.window)
         order = await self._venue.order(record.order_id)
         # The trades are read last: what matched before the order was read is in them or will be.
         found = await self._venue.trades(
