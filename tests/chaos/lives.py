@@ -116,7 +116,10 @@ class Life:
         if kills:
             self._kill_some("reconcile", LEARNING, 2 if is_listening else 4)
             self._kill_the_canceller()
-        # For ten minutes an order that found nothing may still show fills; cash is not judged.
+        # Whatever is open is closed here: a mistaken order may not rest for long, the venue's books
+        # tell of takers alone. And for ten minutes an order that found nothing may still show
+        # fills; cash is not judged.
+        self._go("settle", self._now())
         self._move_to(start_s + 600 + 660)
         if kills:
             self._kill_some("reconcile", ROUNDING, 1)
@@ -202,8 +205,6 @@ class Life:
         self._go("mistake", _next_quarter(self._now_s(), 300), series=(_MISTAKEN_SERIES,))
         self.venue.arm(self._fates)
         self._kill(RunPlan("reconcile", self._now(), target=target))
-        # It may not rest for long: the venue's books tell of takers alone.
-        self._go("settle", self._now())
 
     def _settle(self, at_s: int, windows: Sequence[MarketWindow], *, kills: bool) -> None:
         self._move_to(at_s)
