@@ -9,15 +9,22 @@ _OPEN: dict[tuple[str, int], "CuttingTransport"] = {}
 
 
 class CuttingTransport:
-    """Passes everything on, until it is told where to stop."""
+    """Passes everything on, until it is told where to stop.
+
+    What is written in one turn of the event loop is sent at once: an answer's head and its body
+    would else wake the other side twice.
+    """
 
     def __init__(self, inner: asyncio.Transport) -> None:
         """Wrap a connection."""
         self._inner = inner
         self._left: int | None = None
+        self._held: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
 
     def cut_after(self, byte_count: int) -> None:
         """Send so many more bytes, then close; 0 closes at once."""
+        self._send_held()
         self._left = byte_count
         if byte_count == 0:
             self._inner.close()
@@ -25,7 +32,9 @@ class CuttingTransport:
     def write(self, data: bytes) -> None:
         """Send data, or as much of it as is left."""
         if self._left is None:
-            self._inner.write(data)
+            if not self._held:
+                self._loop.call_soon(self._send_held)
+            self._held.append(data)
             return
         if self._left > 0:
             part = data[: self._left]
@@ -33,6 +42,16 @@ class CuttingTransport:
             self._inner.write(part)
             if self._left == 0:
                 self._inner.close()
+
+    def close(self) -> None:
+        """Close once everything is sent."""
+        self._send_held()
+        self._inner.close()
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            self._inner.write(b"".join(held))
 
     def __getattr__(self, name: str) -> Any:
         """Do everything else as the connection does it."""

@@ -185,11 +185,15 @@ class Watched:
         return call
 
 
+_LeanTransaction = lean_sqlite.LeanTransaction
+"""Itself, whoever watches already: a process may do many runs."""
+
+
 def watch_transactions(ledger: Any, probe: Probe) -> None:
     """Let the probe see every commit of a ledger, on both ways that it has."""
     event.listen(ledger._database.engine, "commit", probe.on_commit)
 
-    class WatchedTransaction(lean_sqlite.LeanTransaction):
+    class WatchedTransaction(_LeanTransaction):
         __slots__ = ()
 
         def commit(self) -> None:

@@ -1,7 +1,7 @@
 """New installations, each with a venue of its own that has habits of its own."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from random import Random
 
@@ -11,6 +11,7 @@ from polybot.adapters.polymarket.signing import OrderSigner
 from polybot.risk import RiskLimits
 from polybot.sandbox.exchange.rules import VenueRules
 from polybot.sandbox.leaders.wallets import LeaderOptions
+from tests.chaos.bot_process import Host
 from tests.chaos.live_bot import Desk
 from tests.chaos.lives import CASH_USDC, LIMITS, Life
 from tests.chaos.schedule import Schedule
@@ -66,5 +67,8 @@ def open_installation(
 @contextmanager
 def new_life(seed: int, schedule: Schedule, tally: Tally) -> Iterator[Life]:
     """Open a new installation, and begin its life."""
-    with open_installation(seed, limits=LIMITS) as (desk, venue, wallet):
-        yield Life(desk, venue, wallet, seed=seed, schedule=schedule, tally=tally)
+    with (
+        open_installation(seed, limits=LIMITS) as (desk, venue, wallet),
+        closing(Host(desk)) as host,
+    ):
+        yield Life(desk, venue, wallet, run=host.run, seed=seed, schedule=schedule, tally=tally)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 from tests.chaos.bot_process import prepare_flows, run_here
@@ -70,7 +71,7 @@ def summary(found: Json, points: Sequence[str] = ALL_POINTS) -> str:
 def _warm_up() -> None:
     prepare_flows()
     with new_life(0, Schedule(Random(0)), tally := Tally()) as life:
-        life.run = run_here
+        life.run = partial(run_here, life.desk)
         life.play_round(kills=False)
     if tally.details:
         raise SystemExit("without any kill: " + "; ".join(tally.details))

@@ -17,7 +17,7 @@ from polybot.domain.markets import MarketSeries, MarketWindow, Outcome
 from polybot.domain.signals import Direction
 from polybot.sandbox.venue import SandboxVenue
 from tests.builders import build_limits
-from tests.chaos.bot_process import RunResult, run_in_child
+from tests.chaos.bot_process import RunResult
 from tests.chaos.live_bot import Desk, RunPlan
 from tests.chaos.model import Broken, Rows, always, read_rows, when_settled
 from tests.chaos.moods import Fault, false_refusal, faults_of, mood_of, slow_answer
@@ -72,11 +72,13 @@ class Life:
         venue: RunningVenue,
         wallet: Wallet,
         *,
+        run: Callable[[RunPlan], RunResult],
         seed: int,
         schedule: Schedule,
         tally: Tally,
     ) -> None:
         self.desk = desk
+        self.run = run
         self.venue = venue
         self.wallet = wallet
         self.schedule = schedule
@@ -93,7 +95,6 @@ class Life:
         # A wallet that is its own key needs no relayer.
         has_relayer = wallet.signature_type != 0
         self._redeeming = REDEEM if has_relayer else tuple(set(REDEEM) - set(RELAYER))
-        self.run = run_in_child
 
     # A round ------------------------------------------------------------------------------------
     def play_round(self, *, kills: bool = True) -> None:
@@ -240,7 +241,7 @@ class Life:
     # Runs ---------------------------------------------------------------------------------------
     def _kill(self, plan: RunPlan) -> bool:
         assert plan.target is not None
-        result = self.run(self.desk, plan)
+        result = self.run(plan)
         self.tally.runs += 1
         self._trail.append(f"{plan.target.point}{'' if result.was_killed else ' (missed)'}")
         self.schedule.note(plan.target, was_killed=result.was_killed)
@@ -260,7 +261,7 @@ class Life:
         audits: bool = False,
     ) -> RunResult:
         plan = RunPlan(flow, due, series=series, directions=dict(directions), audits=audits)
-        result = self.run(self.desk, plan)
+        result = self.run(plan)
         self.tally.runs += 1
         self._trail.append(flow)
         if result.problem:

@@ -8,11 +8,12 @@ import logging
 import os
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,6 +23,7 @@ from polybot.sandbox.exchange.gateway import PrivateGateway, VenueRequest
 from polybot.sandbox.exchange.ledger_watch import LedgerWatch
 from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.exchange.rules import VenueRules
+from polybot.sandbox.fault_plan import FaultPlan, PlannedFault
 from polybot.sandbox.leaders.stage import LeaderStage
 from polybot.sandbox.leaders.wallets import LeaderOptions
 from polybot.sandbox.server import SandboxServer, bind_loopback
@@ -64,12 +66,11 @@ class RunningVenue:
     def __init__(self, port: int) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
 
     def arm(self, faults: list[Mapping[str, object]]) -> None:
         """Plan faults in place of those that are armed."""
-        self._ask("DELETE", "/sandbox/faults")
-        for fault in faults:
-            self._ask("POST", "/sandbox/faults", fault)
+        self._ask("PUT", "/chaos/faults", faults)
 
     def transfer(self, wallet: Wallet, change_usdc: int) -> None:
         """Bring cash to a wallet from outside."""
@@ -80,14 +81,14 @@ class RunningVenue:
         """Return everything that the venue knows about its traders."""
         return self._ask("GET", "/chaos/books")
 
-    def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Json:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            answer = connection.getresponse()
-            found: Json = json.loads(answer.read())
-        finally:
-            connection.close()
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def _ask(self, method: str, path: str, body: object = None) -> Json:
+        self._connection.request(method, path, None if body is None else json.dumps(body))
+        answer = self._connection.getresponse()
+        found: Json = json.loads(answer.read())
         if answer.status != 200:
             raise RuntimeError(f"{method} {path} answered {answer.status}: {found}")
         return found
@@ -113,24 +114,28 @@ def running_venue(
             # Negative-risk markets are not copied.
             share = 0.5 if leaders is None else 0.0
             gateway = _open(seed, clock, rules, wallet, ledger, negative_risk_share=share)
-            venue = gateway.exchange.venue
+            venue, plan = gateway.exchange.venue, FaultPlan(seed)
             server = SandboxServer(
                 venue,
                 listener,
                 when_ready=lambda _: None,
                 gateway=gateway,
+                plan=plan,
                 stage=None if leaders is None else LeaderStage(venue, leaders),
             )
-            server._app.router.routes.append(
-                Route("/chaos/books", functools.partial(_books, gateway))
-            )
+            # Before the sandbox's own: they are asked for most.
+            server._app.router.routes[:0] = [
+                Route("/chaos/books", functools.partial(_books, gateway)),
+                Route("/chaos/faults", functools.partial(_plan_faults, plan), methods=["PUT"]),
+            ]
             asyncio.run(_serve(server, clock))
         finally:
             os._exit(1)
     port = listener.getsockname()[1]
     listener.close()
     try:
-        yield RunningVenue(port)
+        with closing(RunningVenue(port)) as running:
+            yield running
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -162,6 +167,14 @@ def _open(
         cash=wallet.cash,
     )
     return gateway
+
+
+async def _plan_faults(plan: FaultPlan, request: Request) -> Response:
+    planned = msgspec.json.decode(await request.body(), type=list[PlannedFault])
+    plan.clear()
+    for fault in planned:
+        plan.arm(fault)
+    return json_answer({"armed": plan.armed()})
 
 
 async def _books(gateway: RecordingGateway, _: Request) -> Response:
