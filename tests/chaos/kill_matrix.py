@@ -59,7 +59,7 @@ def summary(found: Json, points: Sequence[str] = ALL_POINTS) -> str:
     slice_of = f", a slice of {found['asked']}" if found["kills"] < found["asked"] else ""
     lines = [
         f"{found['kills']} kills with SIGKILL at {len(points)} named points, at least {least} "
-        f"each, in {found['runs']} processes, {found['rounds']} rounds, {found['seconds']:.0f} s"
+        f"each, in {found['runs']} runs, {found['rounds']} rounds, {found['seconds']:.0f} s"
         + slice_of,
         f"{found['orders']} orders and {found['fills']} trades at the venue; after restart: "
         + ", ".join(f"{found['broken'].get(one, 0)} {one}" for one in PROMISES),
