@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -32,6 +33,9 @@ from polybot.sandbox.wire import json_answer
 from tests.chaos.shared_time import SharedClock
 
 Json = dict[str, Any]
+
+# The venue hangs up after five seconds of silence.
+_KEPT_OPEN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class RunningVenue:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self._asked_at = 0.0
 
     def arm(self, faults: list[Mapping[str, object]]) -> None:
         """Plan faults in place of those that are armed."""
@@ -86,6 +91,10 @@ class RunningVenue:
         self._connection.close()
 
     def _ask(self, method: str, path: str, body: object = None) -> Json:
+        now = time.monotonic()
+        if now - self._asked_at > _KEPT_OPEN_S:
+            self._connection.close()
+        self._asked_at = now
         self._connection.request(method, path, None if body is None else json.dumps(body))
         answer = self._connection.getresponse()
         found: Json = json.loads(answer.read())
