@@ -6,12 +6,11 @@ everything that touches the ledger or the venue is real, over real connections.
 """
 
 import asyncio
-import json
 import os
 import signal
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -90,19 +89,17 @@ def prepare_flows() -> None:
 class Child:
     """A process that was forked to do one thing."""
 
-    def __init__(self, pid: int, read_end: int) -> None:
+    def __init__(self, pid: int, pipe: Connection) -> None:
         self._pid = pid
-        self._read_end = read_end
+        self._pipe = pipe
 
     def wait(self) -> RunResult:
         """Return how it ended; a run that hangs is ended and told as a problem."""
-        with os.fdopen(self._read_end, "rb") as pipe:
-            said = pipe.read()
+        said: RunResult | None = None
+        with self._pipe, suppress(EOFError):
+            said = self._pipe.recv()
         _, status = os.waitpid(self._pid, 0)
-        if os.WIFSIGNALED(status):
-            return _ended(status)
-        found = json.loads(said)
-        return RunResult(False, found["problem"], found["counts"], tuple(found["violations"]))
+        return said or _ended(status)
 
 
 def _ended(status: int) -> RunResult:
@@ -112,18 +109,20 @@ def _ended(status: int) -> RunResult:
     return RunResult(was_killed, "" if was_killed else f"ended by {os.WTERMSIG(status)}")
 
 
-def fork(run: Callable[[], dict[str, Any]]) -> Child:
+def fork(run: Callable[[], RunResult]) -> Child:
     """Run something in a process of its own."""
-    read_end, write_end = os.pipe()
+    pipe, its_end = Pipe(duplex=False)
     pid = os.fork()
     if pid == 0:
-        # Not this process's: the parent's handlers, and whatever it still has to write.
-        os.close(read_end)
-        signal.alarm(HUNG_AFTER_S)
-        os.write(write_end, json.dumps(run()).encode())
-        os._exit(0)
-    os.close(write_end)
-    return Child(pid, read_end)
+        try:
+            pipe.close()
+            signal.alarm(HUNG_AFTER_S)
+            its_end.send(run())
+        finally:
+            # Not this process's: the parent's handlers, and whatever it still has to write.
+            os._exit(0)
+    its_end.close()
+    return Child(pid, pipe)
 
 
 class Host:
@@ -185,44 +184,34 @@ def _serve(desk: Desk, pipe: Connection) -> NoReturn:
 
 def run_in_child(desk: Desk, plan: RunPlan) -> RunResult:
     """Run a flow in a process of its own, and wait for its end."""
-    return fork(lambda: _run(desk, plan)).wait()
+    return fork(lambda: run_here(desk, plan)).wait()
 
 
 def copy_in_child(desk: Desk, plan: CopyPlan) -> Child:
     """Run the copy loop in a process of its own; ``wait`` for its end."""
-    return fork(lambda: _copy(desk, plan))
+    return fork(lambda: copy_here(desk, plan))
 
 
 def copy_here(desk: Desk, plan: CopyPlan) -> RunResult:
     """Run the copy loop in this very process."""
-    found = _copy(desk, plan)
-    return RunResult(False, found["problem"], found["counts"], tuple(found["violations"]))
-
-
-def _copy(desk: Desk, plan: CopyPlan) -> dict[str, Any]:
     probe = Probe("copy", plan.run.target)
     probe.mood = plan.run.mood
-    problem, violations = "", ()
+    problem, violations = "", tuple[str, ...]()
     try:
         violations = asyncio.run(copy_for_a_while(desk, plan, probe))
     except Exception as error:
         problem = f"copy: {type(error).__name__}: {error}"
         if os.environ.get("CHAOS_TRACEBACK"):
             traceback.print_exc()
-    return {"problem": problem, "counts": probe.counts, "violations": violations}
+    return RunResult(False, problem, probe.counts, violations)
 
 
 def run_here(desk: Desk, plan: RunPlan) -> RunResult:
     """Run in this very process."""
-    found = _run(desk, plan)
-    return RunResult(False, found["problem"], found["counts"], tuple(found["violations"]))
-
-
-def _run(desk: Desk, plan: RunPlan) -> dict[str, Any]:
     is_stopped = plan.flow == "shutdown"
     probe = Probe("trend" if is_stopped else plan.flow, plan.target, terminate=is_stopped)
     probe.mood = plan.mood
-    problem, violations = "", ()
+    problem, violations = "", tuple[str, ...]()
     try:
         violations = asyncio.run(_run_flow(desk, plan, probe))
     except asyncio.CancelledError:
@@ -231,7 +220,7 @@ def _run(desk: Desk, plan: RunPlan) -> dict[str, Any]:
         problem = f"{plan.flow}: {type(error).__name__}: {error}"
         if os.environ.get("CHAOS_TRACEBACK"):
             traceback.print_exc()
-    return {"problem": problem, "counts": probe.counts, "violations": violations}
+    return RunResult(False, problem, probe.counts, violations)
 
 
 async def _run_flow(desk: Desk, plan: RunPlan, probe: Probe) -> tuple[str, ...]:
