@@ -246,7 +246,10 @@ class CopyUp:
         began, next_trade = time.monotonic(), 0.0
         while not self._resumed(ledger, began_at, other_than):
             now = time.monotonic()
-            assert now - began < limit_s, f"nothing was copied within {limit_s} s"
+            assert now - began < limit_s, (
+                f"nothing was copied within {limit_s} s: "
+                f"{[(one.reason_code, one.reason) for one in ledger.copy_log(limit=9)]}"
+            )
             if now >= next_trade:
                 self.trade()
                 next_trade = now + 2.0
