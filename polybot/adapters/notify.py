@@ -83,8 +83,9 @@ class AppriseNotifier:
             try:
                 # Without body_format Apprise would take the text for the channel's own markup.
                 is_taken = bool(channel.notify(body=body, title=title, body_format="text"))
-            except Exception:
-                # A plug-in's fault is a failed delivery.
+            except Exception as fault:
+                # A plug-in's fault is a failed delivery; its text may hold the channel's token.
+                log.warning("alert channel broke", channel=channel.name, fault=type(fault).__name__)
                 is_taken = False
             try:
                 loop.call_soon_threadsafe(_resolve, answer, is_taken)

@@ -96,7 +96,7 @@ class Child:
     def wait(self) -> RunResult:
         """Return how it ended; a run that hangs is ended and told as a problem."""
         said: RunResult | None = None
-        with self._pipe, suppress(EOFError):
+        with self._pipe, suppress(EOFError, OSError):
             said = self._pipe.recv()
         _, status = os.waitpid(self._pid, 0)
         return said or _ended(status)
@@ -142,7 +142,7 @@ class Host:
         pipe.send(plan)
         try:
             result: RunResult = pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return _ended(self._end())
         if plan.target is not None:
             # The kill may only be late.

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,6 +19,7 @@ from aiosmtpd.controller import Controller
 from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.email import NotifyEmail
 from apprise.plugins.telegram import NotifyTelegram
+from structlog.testing import capture_logs
 
 from polybot.adapters.notify import AppriseNotifier
 from polybot.alerts import daily_report_alert, fill_alert, refused_alert, settlement_alert
@@ -336,6 +338,22 @@ async def test_tokens_never_reach_a_log(server: Server, caplog: pytest.LogCaptur
         assert not await notifier.send(alert_of("q"))
     assert TOKEN not in caplog.text
     assert TOKEN.split(":")[1] not in caplog.text
+
+
+async def test_plug_in_that_raises_is_named_without_its_words(server: Server) -> None:
+    """What it says may hold the token; which kind of error it was may be told."""
+    notifier = AppriseNotifier((TELEGRAM,))
+
+    def raise_it(**_: object) -> bool:
+        raise KeyError(TOKEN)
+
+    notifier._channels = (replace(notifier._channels[0], notify=raise_it),)
+    with capture_logs() as told:
+        assert not await notifier.send(alert_of("q"))
+    assert [one.get("fault") for one in told if one["event"] == "alert channel broke"] == [
+        "KeyError"
+    ]
+    assert TOKEN not in str(told)
 
 
 async def test_without_urls_nothing_is_configured() -> None:

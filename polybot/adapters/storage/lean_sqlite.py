@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Engine, PoolProxiedConnection
 
@@ -26,6 +26,8 @@ from polybot.adapters.storage.statements import (
 )
 from polybot.errors import PermanentError
 from polybot.sqlite_driver import sqlite_module
+
+_T = TypeVar("_T")
 
 # A write-ahead log that is short is written over again and again, and making that durable takes
 # half as long as making a growing file durable. Sixteen orders make about 300 pages.
@@ -175,6 +177,14 @@ class LeanScope:
     def _end(self, transaction: LeanTransaction) -> None:
         transaction.commit()
 
+    def _first(self, step: Callable[[LeanTransaction], _T]) -> _T:
+        """Do something before the block itself; where it fails the block has failed."""
+        try:
+            return step(self._transaction)
+        except BaseException as error:
+            self._abandon(error)
+            raise
+
     def _abandon(self, error: BaseException) -> None:
         # Closing rolls back; a connection on which something failed is not trusted again.
         if self._opened is not None:
@@ -183,72 +193,44 @@ class LeanScope:
             raise error
 
 
-class _BookedScope(LeanScope):
-    """Writes after what waits was booked."""
+class _ReadingScope(LeanScope):
+    __slots__ = ("_is_unwritten",)
 
+    def __enter__(self) -> LeanTransaction:
+        backlog = self._connections.backlog
+        self._is_unwritten = False
+        while True:
+            transaction = super().__enter__()
+            if backlog is None or not self._first(backlog.waits):
+                return transaction
+            self.__exit__(None, None, None)
+            try:
+                with self._connections.writing():
+                    """What waits is booked at its beginning."""
+            except PermanentError:
+                break
+        # The disk is full or fails: what waits is seen as booked, and stays as it is.
+        self._is_unwritten, self._begin = True, "BEGIN IMMEDIATE"
+        transaction = super().__enter__()
+        self._first(backlog.clear)
+        return transaction
+
+    def _end(self, transaction: LeanTransaction) -> None:
+        if self._is_unwritten:
+            transaction.roll_back()
+        else:
+            super()._end(transaction)
+
+
+class _WritingScope(LeanScope):
     __slots__ = ()
 
     def __enter__(self) -> LeanTransaction:
         transaction = super().__enter__()
         backlog = self._connections.backlog
         if backlog is not None:
-            try:
-                backlog.clear(transaction)
-            except BaseException as error:
-                self._abandon(error)
-                raise
+            self._first(backlog.clear)
         return transaction
-
-
-class _ReadingScope(LeanScope):
-    __slots__ = ("_unwritten",)
-
-    _unwritten: "_UnwrittenScope | None"
-
-    def __enter__(self) -> LeanTransaction:
-        backlog = self._connections.backlog
-        self._unwritten = None
-        while True:
-            transaction = super().__enter__()
-            if backlog is None or not self._waits(backlog, transaction):
-                return transaction
-            super().__exit__(None, None, None)
-            try:
-                with self._connections.writing():
-                    """What waits is booked at its beginning."""
-            except PermanentError:
-                # The disk is full or fails: what waits is seen as booked, and stays as it is.
-                self._unwritten = _UnwrittenScope(self._connections, "BEGIN IMMEDIATE")
-                return self._unwritten.__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._unwritten is None:
-            super().__exit__(kind, error, trace)
-        else:
-            self._unwritten.__exit__(kind, error, trace)
-
-    def _waits(self, backlog: Backlog, transaction: LeanTransaction) -> bool:
-        try:
-            return backlog.waits(transaction)
-        except BaseException as error:
-            self._abandon(error)
-            raise
-
-
-class _UnwrittenScope(_BookedScope):
-    __slots__ = ()
-
-    def _end(self, transaction: LeanTransaction) -> None:
-        transaction.roll_back()
-
-
-class _WritingScope(_BookedScope):
-    __slots__ = ()
 
     def __exit__(
         self,
