@@ -56,6 +56,7 @@ class ControlRoutes:
             Route("/sandbox/clock/wait", self.wait, methods=["POST"]),
             Route("/sandbox/status", self.status, methods=["GET"]),
             Route("/sandbox/faults", self.arm_fault, methods=["POST"]),
+            Route("/sandbox/faults", self.replace_faults, methods=["PUT"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
         ]
 
@@ -164,6 +165,17 @@ class ControlRoutes:
             return rule
         self._box.arm(rule)
         return json_answer({"armed": self._box.armed()})
+
+    async def replace_faults(self, request: Request) -> Response:
+        """Plan these faults, all with a ``kind``, in place of every one that is armed."""
+        planned = await _decode(request, list[PlannedFault])
+        if isinstance(planned, Response):
+            return planned
+        self._box.clear()
+        self._plan.clear()
+        for fault in planned:
+            self._plan.arm(fault)
+        return json_answer({"armed": self._plan.armed()})
 
     async def clear_faults(self, request: Request) -> Response:
         """Disarm every fault rule."""

@@ -1,6 +1,7 @@
 """Connections that end at any byte: a transport that closes once it has sent so many."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -42,6 +43,10 @@ class CuttingTransport:
             self._inner.write(part)
             if self._left == 0:
                 self._inner.close()
+
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        """Send data in its turn, after what was written before."""
+        self.write(b"".join(parts))
 
     def close(self) -> None:
         """Close once everything is sent."""

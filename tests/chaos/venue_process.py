@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,7 +23,6 @@ from polybot.sandbox.exchange.gateway import PrivateGateway, VenueRequest
 from polybot.sandbox.exchange.ledger_watch import LedgerWatch
 from polybot.sandbox.exchange.matching import MatchingExchange
 from polybot.sandbox.exchange.rules import VenueRules
-from polybot.sandbox.fault_plan import FaultPlan, PlannedFault
 from polybot.sandbox.leaders.stage import LeaderStage
 from polybot.sandbox.leaders.wallets import LeaderOptions
 from polybot.sandbox.server import SandboxServer, bind_loopback
@@ -75,7 +73,7 @@ class RunningVenue:
 
     def arm(self, faults: list[Mapping[str, object]]) -> None:
         """Plan faults in place of those that are armed."""
-        self._ask("PUT", "/chaos/faults", faults)
+        self._ask("PUT", "/sandbox/faults", faults)
 
     def transfer(self, wallet: Wallet, change_usdc: int) -> None:
         """Bring cash to a wallet from outside."""
@@ -123,20 +121,17 @@ def running_venue(
             # Negative-risk markets are not copied.
             share = 0.5 if leaders is None else 0.0
             gateway = _open(seed, clock, rules, wallet, ledger, negative_risk_share=share)
-            venue, plan = gateway.exchange.venue, FaultPlan(seed)
+            venue = gateway.exchange.venue
             server = SandboxServer(
                 venue,
                 listener,
                 when_ready=lambda _: None,
                 gateway=gateway,
-                plan=plan,
                 stage=None if leaders is None else LeaderStage(venue, leaders),
             )
-            # Before the sandbox's own: they are asked for most.
-            server._app.router.routes[:0] = [
-                Route("/chaos/books", functools.partial(_books, gateway)),
-                Route("/chaos/faults", functools.partial(_plan_faults, plan), methods=["PUT"]),
-            ]
+            server._app.router.routes.insert(
+                0, Route("/chaos/books", functools.partial(_books, gateway))
+            )
             asyncio.run(_serve(server, clock))
         finally:
             os._exit(1)
@@ -176,14 +171,6 @@ def _open(
         cash=wallet.cash,
     )
     return gateway
-
-
-async def _plan_faults(plan: FaultPlan, request: Request) -> Response:
-    planned = msgspec.json.decode(await request.body(), type=list[PlannedFault])
-    plan.clear()
-    for fault in planned:
-        plan.arm(fault)
-    return json_answer({"armed": plan.armed()})
 
 
 async def _books(gateway: RecordingGateway, _: Request) -> Response:

@@ -287,6 +287,21 @@ def _arm(url: str, **rule: object) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def _armed_kinds(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [rule["kind"] for rule in answer.json()["armed"]]
+
+
+def test_faults_are_replaced_as_a_whole_or_not_at_all(wire: tuple[str, Trader]) -> None:
+    """One wrong rule leaves those that are armed."""
+    url = f"{wire[0]}/sandbox/faults"
+    _arm(wire[0], kind="restart")
+    two = [{"kind": "slow", "delay_ms": 5}, {"kind": "html"}]
+    assert _armed_kinds(httpx.put(url, json=two)) == ["slow", "html"]
+    assert httpx.put(url, json=[{"kind": "restart"}, {"kind": "nothing"}]).status_code == 400
+    assert _armed_kinds(httpx.post(url, json={"kind": "restart"})) == ["slow", "html", "restart"]
+
+
 def _raw(url: str, path: str) -> bytes:
     """Return every byte of an answer until the connection ends."""
     host, port = url.removeprefix("http://").split(":")
