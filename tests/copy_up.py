@@ -43,7 +43,11 @@ SETTINGS = {
     "POLYBOT_RISK__MAX_WINDOW_EXPOSURE_USDC": "100000",
     "POLYBOT_RISK__MAX_DAILY_LOSS_USDC": "100000",
     "POLYBOT_RISK__MAX_TRADES_PER_DAY": "10000",
+    # Less than what every trade here leaves: else nothing is copied in three of fifteen minutes.
+    "POLYBOT_RISK__MIN_TIME_LEFT_S": "60",
 }
+LEAST_LEFT = timedelta(seconds=120)
+"""The leader trades in the next window rather than in one that is over so soon."""
 MANY = Decimal(100_000)
 POLICY = CopyPolicy(
     scale=Decimal(1),
@@ -213,8 +217,7 @@ class CopyUp:
 
     def trade(self) -> None:
         """Let the leader buy for three dollars; nothing where the venue is away."""
-        now = datetime.now(UTC)
-        window = SERIES.window_at(now + timedelta(seconds=120))
+        window = SERIES.window_at(datetime.now(UTC) + LEAST_LEFT)
         wish = {"leader": LEADER, "kind": "BUY", "slug": window.slug, "outcome": "Up", "size": "6"}
         with contextlib.suppress(httpx.HTTPError, AssertionError):
             httpx.post(f"{self.sandbox_url()}/sandbox/leaders/trades", json=wish, timeout=5)
