@@ -32,6 +32,8 @@ BOOK_ANSWERS = f"{BOOKS}test_bad_answers_are_counted_and_prove_nothing"
 IDENTITY = "unit/test_leader_identity.py::"
 DECISIONS = "unit/test_copy_decisions.py::"
 LOOP = "unit/test_copy_loop.py::"
+LOOP_LEADERS = "unit/test_copy_loop_leaders.py::"
+LOOP_ENDS = "unit/test_copy_loop_ends.py::"
 CLI = "unit/test_cli_leaders.py::"
 WATCH = "unit/test_feed_watch.py::"
 PRICES = "contract/test_prices.py::"
@@ -116,7 +118,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{LOOP}test_trade_is_copied_once_whatever_feeds_repeat",
     ),
     18: (
-        f"{LOOP}test_trade_that_failed_later_is_flagged",
+        f"{LOOP_ENDS}test_trade_that_failed_later_is_flagged",
         "contract/test_copy_ledger.py::"
         "test_failed_leader_trade_is_flagged_once_and_leaves_his_holding",
         f"{FEED}test_removed_log_is_reported_and_its_return_is_not_told",
@@ -153,24 +155,24 @@ INDEX: dict[int, tuple[str, ...]] = {
     ),
     27: (
         f"{DECISIONS}test_buy_close_to_a_sale_of_the_same_token_is_a_flip",
-        f"{LOOP}test_one_copy_too_many_throttles_until_a_person_lifts_it",
+        f"{LOOP_LEADERS}test_one_copy_too_many_throttles_until_a_person_lifts_it",
         "unit/test_copy_restart.py::test_copies_of_earlier_runs_count_toward_the_throttle",
         "unit/test_copy_restart.py::test_flip_is_seen_across_a_restart",
     ),
     28: (
         f"{CLI}test_own_wallet_is_refused",
         f"{CLI}test_wallets_of_our_own_key_are_refused",
-        f"{LOOP}test_our_own_wallet_is_refused",
-        f"{LOOP}test_leader_who_follows_us_is_throttled",
+        f"{LOOP_LEADERS}test_our_own_wallet_is_refused",
+        f"{LOOP_LEADERS}test_leader_who_follows_us_is_throttled",
     ),
     29: (
-        f"{LOOP}test_trade_that_failed_later_is_flagged",
+        f"{LOOP_ENDS}test_trade_that_failed_later_is_flagged",
         "contract/test_copy_ledger.py::"
         "test_failed_leader_trade_is_flagged_once_and_leaves_his_holding",
     ),
     30: (
         f"{DECISIONS}test_ten_thousand_trades_in_a_second_are_stopped_by_the_throttle",
-        f"{LOOP}test_one_copy_too_many_throttles_until_a_person_lifts_it",
+        f"{LOOP_LEADERS}test_one_copy_too_many_throttles_until_a_person_lifts_it",
     ),
     31: (
         f"{PRICES}test_broken_candles_make_no_signal",
