@@ -20,6 +20,9 @@ _SPAWN = multiprocessing.get_context("spawn")
 PROCESSES = 3
 TRADES = 40
 DAY_CAP = Decimal(80)
+# What a copy counts for while it is under way, and once it is filled.
+UNDER_WAY = Decimal("5.36")
+FILLED = Decimal("4.65")
 
 
 def run_all(target: Any, *arguments: Any) -> list[Any]:
@@ -63,7 +66,7 @@ def take_and_copy(process: int, location: str | Path) -> list[tuple[int, int, st
             for again in range(3):
                 trade = leader_trade(number, tx=number)
                 recorded, order_id = copy(
-                    ledger, lease, trade, number, caps=_below_the_day_cap(Decimal("5.36"))
+                    ledger, lease, trade, number, caps=_below_the_day_cap(UNDER_WAY)
                 )
                 said.append((lease.epoch, number, recorded.answer.value))
                 if recorded.answer is CopyAnswer.RECORDED:
@@ -88,9 +91,11 @@ def test_one_trade_is_copied_once_and_no_cap_is_passed(ledger_location: str | Pa
         assert len(placed) == len(recorded)
         assert len({record.trade.key for record in log}) == len(log)
         spending = ledger.spending(LEADER, at=NOW)
-        # A copy costs 4.65 in the end, and 5.36 while it is under way.
-        assert spending.day_usdc == Decimal("4.65") * len(recorded)
-        assert DAY_CAP - Decimal("5.36") < spending.day_usdc <= DAY_CAP
+        assert spending.day_usdc == FILLED * len(recorded)
+        # A copy is refused where others are under way, too: one of each other process.
+        under_way = (PROCESSES - 1) * (UNDER_WAY - FILLED)
+        assert refused
+        assert DAY_CAP - UNDER_WAY - under_way < spending.day_usdc <= DAY_CAP
         assert spending.open_usdc == Decimal("4.5") * len(recorded)
         assert ledger.violations() == ()
 
