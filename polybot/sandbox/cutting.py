@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _OPEN: dict[tuple[str, int], "CuttingTransport"] = {}
 
@@ -63,7 +63,7 @@ class CuttingTransport:
         return getattr(self._inner, name)
 
 
-class CuttingProtocol(H11Protocol):
+class CuttingProtocol(HttpToolsProtocol):
     """HTTP over connections that can be cut."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -45,18 +45,18 @@ SERIES = tuple(
 )
 # Nobody is killed in this one: it leaves something to settle in every round.
 QUIET_SERIES = (MarketSeries.parse("btc-5m"),)
-# These have a second window in a round.
+# These have three windows in a round.
 SHORT_SERIES = tuple(map(MarketSeries.parse, ("xrp-5m", "eth-5m", "btc-5m")))
 _HOLDING_SERIES = ("sol-5m",)
 _MISTAKEN_SERIES = "sol-5m"
 CASH_USDC = Decimal(1000)
 # So many kills of these a round, that none of them needs more rounds than the orders.
-_PAY_OUTS, _REDEMPTIONS, _ALERTS = 2, 4, 2
-# One order of 5 USDC with its fee of at most 0.36 fits a window, ten fit the account with one
-# small bid beside them: a second one in a window, or an eleventh, never does.
+_PAY_OUTS, _REDEMPTIONS, _ALERTS = 2, 5, 2
+# One order of 5 USDC with its fee of at most 0.36 fits a window, thirteen fit the account with one
+# small bid beside them: a second one in a window, or a fourteenth, never does.
 LIMITS = build_limits(
     max_window_exposure_usdc=Decimal("5.40"),
-    max_exposure_usdc=Decimal("53.86"),
+    max_exposure_usdc=Decimal("69.94"),
     min_time_left_s=60,
     max_daily_loss_usdc=Decimal(10_000),
     max_trades_per_day=200,
@@ -98,30 +98,32 @@ class Life:
 
     # A round ------------------------------------------------------------------------------------
     def play_round(self, *, kills: bool = True) -> None:
-        """Play one window of every series, and a second one of some of them."""
+        """Play one window of every series, and two more of some of them."""
         start_s = self.desk.clock.now_ms() // 1000 // 900 * 900 + 900
         self._trail = []
         self.tally.rounds += 1
         first = _windows((*SERIES, *QUIET_SERIES), start_s)
         second = _windows(SHORT_SERIES, start_s + 300)
-        self._plan_fates((*first, *second))
+        third = _windows(SHORT_SERIES, start_s + 600)
+        self._plan_fates((*first, *second, *third))
         self._trade(start_s, first, SERIES if kills else ())
         # Every other round hears of its fills as they happen, the others look for them.
         is_listening = self.tally.rounds % 2 == 0
         if is_listening:
             if kills:
-                self._kill_some("follow", LISTENING, 6)
+                self._kill_some("follow", LISTENING, 7)
             self._go("follow", self._now())
         self._trade(start_s + 300, second, SHORT_SERIES if kills else ())
-        self._move_to(start_s + 600)
+        self._trade(start_s + 600, third, SHORT_SERIES if kills else ())
+        self._move_to(start_s + 900)
         if kills:
-            self._kill_some("reconcile", LEARNING, 2 if is_listening else 4)
+            self._kill_some("reconcile", LEARNING, 3 if is_listening else 4)
             self._kill_the_canceller()
         # Whatever is open is closed here: a mistaken order may not rest for long, the venue's books
         # tell of takers alone. And for ten minutes an order that found nothing may still show
         # fills; cash is not judged.
         self._go("settle", self._now())
-        self._move_to(start_s + 600 + 660)
+        self._move_to(start_s + 900 + 660)
         if kills:
             self._kill_some("reconcile", ROUNDING, 1)
             self._kill_some("reconcile", VERDICT, 1)
@@ -129,7 +131,7 @@ class Life:
         self._check("after reconciling")
         if kills:
             self._kill_some("reconcile", TRANSFER, 1)
-        self._settle(start_s + 1_320, (*first, *second), kills=kills)
+        self._settle(start_s + 1_620, (*first, *second, *third), kills=kills)
 
     def _trade(
         self, start_s: int, windows: Sequence[MarketWindow], killed: Sequence[MarketSeries]
