@@ -50,8 +50,10 @@ class Rows:
 def read_rows(path: Path) -> Rows:
     """Read a ledger as it lies on the disk, changing nothing of it."""
     database = sqlite_module().connect(f"file:{path}?mode=ro", uri=True)
-
-    show_unbooked(database)
+    # The views take longer than all queries, and most ledgers need none: none of this snapshot.
+    database.execute("begin")
+    if database.execute("select 1 from intents").fetchone():
+        show_unbooked(database)
 
     def ask(query: str) -> list[Json]:
         cursor = database.execute(query)

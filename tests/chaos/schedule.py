@@ -121,10 +121,12 @@ class Schedule:
         is_many = most is None or (point.endswith("inside") and point.startswith(_REQUESTS))
         occurrences = usual if is_many else min(usual, most)
         is_late = point.endswith("inside") and self.random.random() < 0.5
+        # The first occurrences are the ones that every run has; and where each run leaves less to
+        # do, a late one would leave nothing for the next.
+        how_late = self.random.random() ** (2 if most is None else 4)
         return Target(
             point,
-            # The first occurrences are the ones that every run has.
-            occurrence=1 + int(self.random.random() ** 2 * occurrences),
+            occurrence=1 + int(how_late * occurrences),
             commit_delay_s=self.random.uniform(0, _LONGEST_COMMIT_S) if is_late else None,
         )
 
