@@ -116,10 +116,11 @@ class Schedule:
             points,
             key=lambda one: (self.hits[one] + self.misses[one] / 4, self.random.random()),
         )
-        usual = self.seen.get(point, 1)
-        # A request has several moments inside of it.
-        is_many = most is None or (point.endswith("inside") and point.startswith(_REQUESTS))
-        occurrences = usual if is_many else min(usual, most)
+        occurrences = self.seen.get(point, 1)
+        if most is not None:
+            # A request has two moments inside of it at least: it is sent, and answered.
+            has_two = point.endswith("inside") and point.startswith(_REQUESTS)
+            occurrences = min(occurrences, most * (2 if has_two else 1))
         is_late = point.endswith("inside") and self.random.random() < 0.5
         # The first occurrences are the ones that every run has; and where each run leaves less to
         # do, a late one would leave nothing for the next.
