@@ -31,6 +31,8 @@ NOISE = f"{BOOKS}test_noise_is_counted_and_changes_nothing"
 BOOK_ANSWERS = f"{BOOKS}test_bad_answers_are_counted_and_prove_nothing"
 IDENTITY = "unit/test_leader_identity.py::"
 DECISIONS = "unit/test_copy_decisions.py::"
+SIZES = "unit/test_copy_decisions_sizes.py::"
+EXITS = "unit/test_copy_decisions_exits.py::"
 LOOP = "unit/test_copy_loop.py::"
 LOOP_LEADERS = "unit/test_copy_loop_leaders.py::"
 LOOP_ENDS = "unit/test_copy_loop_ends.py::"
@@ -149,9 +151,9 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{DECISIONS}test_time_left_obeys_the_later_of_policy_and_risk",
     ),
     26: (
-        f"{DECISIONS}test_entry_needs_a_fresh_two_sided_book_near_the_leaders_price",
-        f"{DECISIONS}test_tighter_of_the_two_price_guards_holds",
-        f"{DECISIONS}test_exit_is_tried_whatever_the_book",
+        f"{SIZES}test_entry_needs_a_fresh_two_sided_book_near_the_leaders_price",
+        f"{SIZES}test_tighter_of_the_two_price_guards_holds",
+        f"{EXITS}test_exit_is_tried_whatever_the_book",
     ),
     27: (
         f"{DECISIONS}test_buy_close_to_a_sale_of_the_same_token_is_a_flip",
