@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from tests.leader_bad_rows import BAD_FRAMES, BAD_PAGES, BAD_ROWS
-from tests.unit import bad_account_answers, bad_answers, test_book_feed, test_leader_bad_input
+from tests.unit import bad_account_answers, bad_answers, test_book_feed_gaps, test_leader_bad_input
 from tests.unit.test_bad_input_index import functions_of
 
 ROWS = tuple(range(1, 32))
@@ -26,8 +26,9 @@ FUZZ = "unit/test_leader_wire_fuzz.py::"
 FEED = "unit/test_leader_feed.py::"
 LOGS = f"{FEED}test_bad_logs_are_counted_and_the_socket_goes_on"
 BOOKS = "unit/test_book_feed.py::"
-GAPS = f"{BOOKS}test_book_is_unknown_once_something_was_missed"
-NOISE = f"{BOOKS}test_noise_is_counted_and_changes_nothing"
+BOOK_GAPS = "unit/test_book_feed_gaps.py::"
+GAPS = f"{BOOK_GAPS}test_book_is_unknown_once_something_was_missed"
+NOISE = f"{BOOK_GAPS}test_noise_is_counted_and_changes_nothing"
 BOOK_ANSWERS = f"{BOOKS}test_bad_answers_are_counted_and_prove_nothing"
 IDENTITY = "unit/test_leader_identity.py::"
 DECISIONS = "unit/test_copy_decisions.py::"
@@ -45,7 +46,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{LEADERS}test_frame_that_breaks_the_rules_ends_only_its_connection",
         f"{LEADERS}test_bomb_through_the_stream_costs_next_to_no_memory",
         ANSWERS,
-        f"{BOOKS}test_oversize_frame_ends_the_connection_and_the_next_one_begins_anew",
+        f"{BOOK_GAPS}test_oversize_frame_ends_the_connection_and_the_next_one_begins_anew",
     ),
     2: (
         f"{LEADERS}test_frame_that_breaks_the_rules_ends_only_its_connection",
@@ -53,12 +54,12 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{LEADERS}test_bomb_through_the_stream_costs_next_to_no_memory",
         f"{LEADERS}test_packed_page_costs_next_to_no_memory",
         ANSWERS,
-        f"{BOOKS}test_compressed_bomb_is_never_unpacked",
+        f"{BOOK_GAPS}test_compressed_bomb_is_never_unpacked",
     ),
     3: (
         f"{LEADERS}test_million_small_frames_are_shed_and_the_followed_trade_is_told",
         f"{LEADERS}test_followed_trades_inside_a_flood_are_never_shed",
-        f"{BOOKS}test_flood_of_small_frames_hides_no_change_and_starves_nobody",
+        f"{BOOK_GAPS}test_flood_of_small_frames_hides_no_change_and_starves_nobody",
     ),
     4: (FRAMES, TRADED, PAGES, NOISE, f"{LEADERS}test_binary_frames_are_counted"),
     5: (
@@ -66,7 +67,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         FRAMES,
         TRADED,
         NOISE,
-        f"{BOOKS}test_million_elements_are_read_and_rejected_as_one_frame",
+        f"{BOOK_GAPS}test_million_elements_are_read_and_rejected_as_one_frame",
     ),
     6: (FRAMES, TRADED, PAGES, NOISE),
     7: (
@@ -211,8 +212,8 @@ def cases() -> Counter[str]:
             "pages": len(BAD_PAGES),
             "answers": len(test_leader_bad_input.REFUSED),
             "hostile texts": len(test_leader_bad_input.HOSTILE_TEXTS),
-            "book events": len(test_book_feed.GAPS),
-            "book noise": len(test_book_feed.NOISE),
+            "book events": len(test_book_feed_gaps.GAPS),
+            "book noise": len(test_book_feed_gaps.NOISE),
         }
     )
 
@@ -254,5 +255,11 @@ KINDS: dict[int, tuple[str, ...]] = {
 )
 def test_every_kind_of_a_row_is_among_the_cases(row: int, kind: str) -> None:
     names = [f"{field} {value}" for field, values in BAD_ROWS.values() for value in values]
-    names += [*BAD_FRAMES, TRADED, *BAD_PAGES, *test_book_feed.GAPS, *test_book_feed.NOISE]
+    names += [
+        *BAD_FRAMES,
+        TRADED,
+        *BAD_PAGES,
+        *test_book_feed_gaps.GAPS,
+        *test_book_feed_gaps.NOISE,
+    ]
     assert any(kind in name for name in names), f"row {row}"
