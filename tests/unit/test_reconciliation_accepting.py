@@ -12,7 +12,7 @@ from polybot.domain.reconciliation import ReconcileTiming, ReconcileVerdict
 from polybot.domain.venue_account import RedemptionPending, VenueTradeStatus
 from tests.builders import NOW
 from tests.ledger_steps import intend, market_number, report
-from tests.unit.test_reconciliation import FEE, START, Desk
+from tests.reconciliation_desk import FEE, START, Desk
 
 TOKEN = market_number(0).token_ids[Outcome.UP]
 COST = 5 + FEE
