@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from polybot.domain.decisions import Decision, Verdict
@@ -25,6 +26,8 @@ from tests.ledger_steps import allow_all, market_number
 
 LEASE_NAME = "copy-trading"
 OTHER_LEADER = LeaderAddress("0x" + "12" * 20)
+OUTLAY = Decimal("5.36")
+"""5 USDC, 7 % of it and a cent for the fee."""
 
 
 def no_caps(_spending: LeaderSpending) -> Sequence[RiskCheck]:

@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -15,6 +17,7 @@ import pytest
 
 from polybot.adapters.storage.ledger import SqlLedger, open_ledger
 from polybot.domain.modes import Mode
+from tests.builders import NOW
 
 OpenLedger = Callable[[], SqlLedger]
 
@@ -90,3 +93,10 @@ def reopen(ledger_location: str | Path) -> Iterator[OpenLedger]:
 def ledger(reopen: OpenLedger) -> SqlLedger:
     """Return a new, empty paper ledger."""
     return reopen()
+
+
+@pytest.fixture
+def rich(ledger: SqlLedger) -> SqlLedger:
+    """Return a ledger with 1000 USDC."""
+    ledger.deposit(Decimal(1000), reference="start", at=NOW - timedelta(days=1))
+    return ledger

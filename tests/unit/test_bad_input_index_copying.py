@@ -122,7 +122,7 @@ INDEX: dict[int, tuple[str, ...]] = {
     ),
     18: (
         f"{LOOP_ENDS}test_trade_that_failed_later_is_flagged",
-        "contract/test_copy_ledger.py::"
+        "contract/test_copy_ledger_holdings.py::"
         "test_failed_leader_trade_is_flagged_once_and_leaves_his_holding",
         f"{FEED}test_removed_log_is_reported_and_its_return_is_not_told",
     ),
@@ -170,7 +170,7 @@ INDEX: dict[int, tuple[str, ...]] = {
     ),
     29: (
         f"{LOOP_ENDS}test_trade_that_failed_later_is_flagged",
-        "contract/test_copy_ledger.py::"
+        "contract/test_copy_ledger_holdings.py::"
         "test_failed_leader_trade_is_flagged_once_and_leaves_his_holding",
     ),
     30: (
