@@ -1,6 +1,7 @@
 """Runs the command line in a test, and fills a ledger for it to show."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -23,6 +25,16 @@ from tests.builders import NOW
 from tests.ledger_steps import a_fill, an_alert, claim, intend, market_number, report, resolution
 
 HOSTILE = "[red]Up[/red] | \x1b[31mRED\x1b[0m\n=cmd() \u202egnp.exe <script>"
+WALLET = "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"
+
+
+def empty_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, without any setting of this machine; return the home in it."""
+    for name in os.environ:
+        if name.startswith("POLYBOT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(folder)
+    return folder / ".polybot"
 
 
 def run(*arguments: str, text: str | None = None) -> Result:
@@ -42,11 +54,24 @@ def run_json(*arguments: str) -> Any:
     return json.loads(run_ok(*arguments, "--json"))
 
 
+def fails(*arguments: str, code: int = 1) -> str:
+    """Run a command that must fail, and return what it says on standard error."""
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.stderr
+    return " ".join(result.stderr.replace("│", " ").split())
+
+
 @contextmanager
 def ledger_of(home: Path, mode: Mode = Mode.SANDBOX) -> Iterator[Ledger]:
     """Open the ledger of a home."""
     with open_ledger(home / f"{mode}.db", mode=mode) as ledger:
         yield ledger
+
+
+def copying(ledger: Any) -> Any:
+    """Return a ledger with its half about leaders."""
+    return ledger
 
 
 def fill_sandbox_ledger(home: Path) -> None:

@@ -1,9 +1,8 @@
-"""`polybot leaders` and `polybot copy`, on real ledgers; `show` on a real sandbox."""
+"""`polybot leaders`: whom to follow, and whether; `show` on a real sandbox."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,52 +12,26 @@ import pytest
 from polybot.adapters.health_file import write_health
 from polybot.adapters.polymarket.keccak import parse_address
 from polybot.adapters.polymarket.wallets import wallets_of
-from polybot.cli.leaders_policy import changed_policy
 from polybot.cli.leaders_show import _rate, habits_of, series_of
-from polybot.copy_trading.policy_rules import problems_of
 from polybot.domain.health import HealthRecord
-from polybot.domain.leaders import (
-    CopyPolicy,
-    CopyRecord,
-    CopyVerdict,
-    LeaderAddress,
-    LeaderHolding,
-    LeaderState,
-    Sizing,
-    SmallCopies,
-)
+from polybot.domain.leaders import LeaderAddress, LeaderHolding, LeaderState
 from polybot.domain.modes import Mode
-from polybot.domain.money import Shares
 from polybot.domain.orders import Side
 from polybot.sandbox.leaders.wallets import LeaderOptions
 from tests.builders import NOW
-from tests.cli_steps import HOSTILE, ledger_of, run, run_json, run_ok
+from tests.cli_steps import HOSTILE, WALLET, copying, empty_home, fails, ledger_of, run_json, run_ok
 from tests.copy_builders import build_holding, build_trade
 from tests.live_home import KEY
 from tests.sandbox.conftest import SLUG
 from tests.sandbox.leader_wire import QUIET, Wire, open_stage, serve_stage
 
-WALLET = "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"
 CHECKED = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 OTHER_WALLET = "0xfb6916095ca1df60bb79ce92ce3ea74c37c5d359"
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, without any setting of this machine."""
-    for name in os.environ:
-        if name.startswith("POLYBOT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / ".polybot"
-
-
-def fails(*arguments: str, code: int = 1) -> str:
-    """Run a command that must fail, and return what it says on standard error."""
-    result = run(*arguments)
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.stderr
-    return " ".join(result.stderr.replace("│", " ").split())
+    return empty_home(tmp_path, monkeypatch)
 
 
 # Whom ------------------------------------------------------------------------------------------
@@ -179,141 +152,6 @@ def test_leader_is_named_by_address_or_name(text: str, why: str) -> None:
     run_ok("leaders", "pause", CHECKED)
     run_ok("leaders", "resume", "whale")
     assert why in fails("leaders", "pause", text)
-
-
-# How -------------------------------------------------------------------------------------------
-
-
-def test_every_policy_field_can_be_given() -> None:
-    document = run_json(
-        "leaders", "add", WALLET, "--sizing", "equity_ratio", "--scale", "0.25",
-        "--fixed", "7.5", "--leader-equity", "90000", "--max-trade", "8", "--max-market", "16",
-        "--max-leader", "32", "--max-day", "64", "--min-leader-stake", "2", "--max-age", "7.5",
-        "--max-price-above", "0.02", "--max-price-fraction", "0.04", "--max-from-book", "0.06",
-        "--side", "buy", "--series", "btc-15m", "--series", "eth-5m", "--tag", "btc,15m",
-        "--slug", "btc-updown-*", "--min-price", "0.1", "--max-price", "0.9",
-        "--min-time-left", "120", "--small-copies", "skip", "--accumulate", "30",
-        "--max-repeats", "5", "--repeat-window", "30", "--flip", "3",
-    )  # fmt: skip
-    expected = CopyPolicy(
-        sizing=Sizing.EQUITY_RATIO,
-        scale=Decimal("0.25"),
-        fixed_usdc=Decimal("7.5"),
-        leader_equity_usdc=Decimal(90_000),
-        max_trade_usdc=Decimal(8),
-        max_market_usdc=Decimal(16),
-        max_leader_usdc=Decimal(32),
-        max_day_usdc=Decimal(64),
-        min_leader_stake_usdc=Decimal(2),
-        max_age_s=7.5,
-        max_price_above=Decimal("0.02"),
-        max_price_fraction=Decimal("0.04"),
-        max_from_book=Decimal("0.06"),
-        sides=frozenset({Side.BUY}),
-        series=("btc-15m", "eth-5m"),
-        tags=("btc", "15m"),
-        slugs=("btc-updown-*",),
-        min_price=Decimal("0.1"),
-        max_price=Decimal("0.9"),
-        min_time_left_s=120,
-        small_copies=SmallCopies.SKIP,
-        accumulate_s=30.0,
-        max_repeats=5,
-        repeat_window_s=30.0,
-        flip_s=3.0,
-    )
-    assert set(document["policy"]) == set(CopyPolicy.__dataclass_fields__)
-    with ledger_of(Path(".polybot"), Mode.PAPER) as ledger:
-        (leader,) = copying(ledger).leaders()
-        assert leader.policy == expected
-
-
-def copying(ledger: Any) -> Any:
-    """Return a ledger with its half about leaders."""
-    return ledger
-
-
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        (("--scale", "0"), "scale must be above 0"),
-        (("--scale", "-1"), "scale must be above 0"),
-        (("--scale", "nan"), "plain decimal number"),
-        (("--scale", "1_0"), "plain decimal number"),
-        (("--scale", "１"), "plain decimal number"),
-        (("--scale", "1e400"), "must be"),
-        (("--max-trade", "30"), "max_trade_usdc must be at most max_market_usdc"),
-        (("--max-market", "60"), "max_market_usdc must be at most max_leader_usdc"),
-        (("--max-day", "5"), "max_trade_usdc must be at most max_day_usdc"),
-        (("--max-trade", "0.0000001"), "max_trade_usdc must be above 0"),
-        (("--sizing", "equity_ratio"), "needs the leader's equity"),
-        (("--sizing", "fixed", "--fixed", "11"), "above the cap on a trade"),
-        (("--side", "HOLD"), "must be BUY or SELL"),
-        (("--series", "doge-15m"), "market series must be one of"),
-        (("--tag", "doge"), "tag must be one of"),
-        (("--slug", "../etc"), "slug must be a pattern"),
-        (("--slug", "all", "--slug", "btc-*"), "stands alone"),
-        (("--slug", "nba-*"), "nothing could be copied"),
-        (("--slug", "btc-updown-15m"), "nothing could be copied"),
-        (("--slug", "doge-updown-*,btc-updown-1h-*"), "nothing could be copied"),
-        (("--series", "btc-15m", "--tag", "eth"), "nothing could be copied"),
-        (("--series", "btc-15m", "--slug", "*-5m-*"), "nothing could be copied"),
-        (("--min-price", "0.9", "--max-price", "0.1"), "the least below the most"),
-        (("--max-price", "1"), "inside (0, 1)"),
-        (("--max-price-above", "2"), "max_price_above must be 0 to 1"),
-        (("--max-age", "nan"), "max_age_s must be"),
-        (("--max-age", "0"), "max_age_s must be"),
-        (("--max-age", "100000"), "max_age_s must be"),
-        (("--max-repeats", "1001"), "max_repeats must be 1 to 1000"),
-        (("--min-time-left", "-1"), "min_time_left_s must be"),
-        (("--repeat-window", "0"), "repeat_window_s must be"),
-    ],
-)
-def test_policy_that_makes_no_sense_is_refused(
-    home: Path, options: tuple[str, ...], why: str
-) -> None:
-    assert why in fails("leaders", "add", WALLET, *options, code=2)
-    assert not home.exists()
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "*",
-        "btc-*",
-        "*-updown-15m-*",
-        "btc-updown-15m-17912412??",
-        "btc-updown-15m-[12]*",
-        "[!a]tc-updown-*",
-        "*1791241200",
-        "????updown*",
-    ],
-)
-def test_pattern_that_some_window_fits_is_taken(pattern: str) -> None:
-    assert problems_of(replace(CopyPolicy(), slugs=("nba-*", pattern))) == ()
-
-
-def test_everything_that_is_wrong_is_said_at_once() -> None:
-    policy = replace(CopyPolicy(), scale=Decimal(0), max_repeats=0, sides=frozenset())
-    assert len(problems_of(policy)) == 3
-    assert problems_of(CopyPolicy()) == ()
-
-
-def test_policy_is_changed_option_by_option() -> None:
-    run_ok("leaders", "add", WALLET, "--name", "whale", "--series", "btc-15m", "--scale", "0.2")
-    document = run_json("leaders", "set", "whale", "--scale", "0.3", "--series", "all")
-    assert document["changes"] == {"scale": ["0.2", "0.3"], "series": ["btc-15m", "all"]}
-    (row,) = run_json("leaders", "list")["leaders"]
-    assert (row["policy"]["scale"], row["policy"]["series"]) == ("0.3", [])
-    assert "scale 0.3 → 0.4" in run_ok("leaders", "set", "whale", "--scale", "0.4")
-    assert "nothing changes" in fails("leaders", "set", "whale", code=2)
-    assert "nothing changes" in fails("leaders", "set", "whale", "--scale", "0.4", code=2)
-    assert "must be above 0" in fails("leaders", "set", "whale", "--scale", "0", code=2)
-
-
-def test_options_that_are_not_given_leave_the_policy_alone() -> None:
-    policy = replace(CopyPolicy(), scale=Decimal("0.7"))
-    assert changed_policy(policy, {"scale": None, "series": None, "side": []}) == policy
 
 
 # Whether ---------------------------------------------------------------------------------------
@@ -462,129 +300,3 @@ def test_habits_are_counted_from_the_trades() -> None:
     ]
     assert habits_of([]).trades == 0
     assert series_of("<script>") == "other"
-
-
-# Copy trading as a whole -----------------------------------------------------------------------
-
-
-def test_pause_of_copying_stays_until_somebody_resumes() -> None:
-    assert run_json("copy", "pause", "away")["changed"] is True
-    assert run_json("copy", "pause", "still away")["changed"] is False
-    status = run_json("copy", "status")
-    assert (status["is_wanted"], status["wish"]["reason"]) == (False, "away")
-    assert "copy trading is paused" in run_ok("copy", "status")
-    assert run_json("copy", "resume", "back")["changed"] is True
-    assert run_json("copy", "status")["is_wanted"] is True
-    assert "nothing was changed" in run_ok("copy", "resume")
-
-
-def test_looking_at_copies_before_there_are_any(home: Path) -> None:
-    for command in ("status", "stats", "log"):
-        assert "nobody is followed yet" in run_ok("copy", command)
-    assert run_json("copy", "stats") == {"mode": "paper", "has_run": False}
-    assert run_json("copy", "log") == {"mode": "paper", "trades": []}
-    assert not home.exists()
-
-
-def record(number: int, verdict: CopyVerdict, code: str, **changes: Any) -> CopyRecord:
-    """Return a recorded trade: heard two seconds after its fill, decided 100 µs later."""
-    at = NOW + timedelta(seconds=number)
-    trade = build_trade(
-        leader=LeaderAddress(WALLET),
-        transaction_hash=f"0x{number:064x}",
-        size=str(10 + number),
-        traded_at=at,
-        received_at=at + timedelta(seconds=2),
-    )
-    return CopyRecord(
-        trade=trade,
-        verdict=verdict,
-        reason_code=code,
-        reason=f"because of {number}",
-        decided_at=trade.received_at + timedelta(microseconds=100),
-        **changes,
-    )
-
-
-@pytest.fixture
-def recorded() -> None:
-    """A leader with three recorded trades: two skipped for a reason, one long after the fact."""
-    run_ok("leaders", "add", WALLET, "--name", "whale")
-    with ledger_of(Path(".polybot"), Mode.PAPER) as opened:
-        ledger = copying(opened)
-        lease = ledger.acquire_lease("copy-trading", "a loop", ttl_s=60, at=datetime.now(UTC))
-        assert lease is not None
-        late = record(3, CopyVerdict.SKIPPED, "too-old")
-        late = replace(
-            late,
-            trade=replace(late.trade, received_at=late.trade.traded_at + timedelta(hours=1)),
-        )
-        ledger.record_leader_trades(
-            [
-                record(1, CopyVerdict.SKIPPED, "price-moved"),
-                record(2, CopyVerdict.ACCUMULATED, "accumulated", accumulate_usdc=Decimal(1)),
-                late,
-            ],
-            lease=lease,
-        )
-
-
-@pytest.mark.usefixtures("recorded")
-def test_log_shows_what_was_made_of_each_trade_newest_last() -> None:
-    rows = run_json("copy", "log")["trades"]
-    assert [one["reason_code"] for one in rows] == ["price-moved", "accumulated", "too-old"]
-    assert rows[0]["size"] == "11"
-    assert {"traded_at", "received_at", "decided_at", "sent_at", "acknowledged_at"} <= set(rows[0])
-    assert [one["size"] for one in run_json("copy", "log", "--limit", "1")["trades"]] == ["13"]
-    text = run_ok("copy", "log", "--leader", "whale")
-    assert "skipped price-moved" in text
-    assert "because of 1" in text
-    assert "--since must be" in fails("copy", "log", "--since", "yesterday", code=2)
-    assert "nobody named" in fails("copy", "log", "--leader", "minnow")
-
-
-@pytest.mark.usefixtures("recorded")
-def test_stats_tell_feed_lag_and_our_own_time_apart() -> None:
-    """What was read an hour after the fact says nothing about the feed."""
-    document = run_json("copy", "stats")
-    assert document["recorded"] == 3
-    assert document["by_reason"] == {"accumulated": 1, "price-moved": 1, "too-old": 1}
-    lag, decide = document["latency_s"]["feed_lag"], document["latency_s"]["decide"]
-    assert (lag["count"], lag["p50"], lag["p99"]) == (2, 2.0, 2.0)
-    assert decide["p50"] == pytest.approx(0.0001)
-    assert document["latency_s"]["own_time"]["count"] == 0
-    assert document["feed_lag_by_source_s"]["stream"]["count"] == 2
-    (drift,) = document["drift"]
-    assert Decimal(drift["leader_size"]) == Shares(Decimal(11 + 12 + 13))
-    assert Decimal(drift["drift"]) == Decimal("-3.6")
-    assert run_json("copy", "stats", "--since", "2030-01-01")["recorded"] == 0
-    assert "Leader's fill" in run_ok("copy", "stats", "--leader", "whale")
-
-
-@pytest.mark.usefixtures("recorded")
-def test_status_shows_the_loop_and_the_counts() -> None:
-    status = run_json("copy", "status")
-    assert status["loop"]["is_running"] is True
-    assert status["loop"]["holder"] == "a loop"
-    assert status["trading_state"] == "active"
-    (leader,) = status["leaders"]
-    assert leader["name"] == "whale"
-    assert "a loop runs: a loop" in run_ok("copy", "status")
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("leaders",),
-        *(("leaders", verb) for verb in ("add", "set", "list", "pause", "resume", "remove")),
-        ("leaders", "show"),
-        ("copy",),
-        *(("copy", verb) for verb in ("stats", "log", "status", "pause", "resume")),
-    ],
-)
-def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
-    text = run_ok(*command, "--help")
-    assert "Usage:" in text
-    if len(command) > 1:
-        assert "--json" in text
-        assert "Example: polybot" in " ".join(text.split())
