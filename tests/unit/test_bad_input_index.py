@@ -68,12 +68,12 @@ INDEX: dict[int, tuple[str, ...]] = {
     11: BY_VALUE,
     12: (
         *BY_VALUE,
-        "unit/test_polymarket_signing.py::test_token_of_the_other_version_is_refused",
+        "unit/test_polymarket_signing_fields.py::test_token_of_the_other_version_is_refused",
         "unit/test_reconciliation.py::test_trade_of_our_order_in_another_token_is_not_booked",
     ),
     13: (
         "unit/test_polymarket_amounts.py::test_random_orders_keep_every_rule_on_every_tick",
-        "unit/test_polymarket_signing.py::test_fields_that_cannot_be_sent_are_refused",
+        "unit/test_polymarket_signing_fields.py::test_fields_that_cannot_be_sent_are_refused",
         ACCOUNT,
     ),
     14: (
@@ -158,7 +158,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         "unit/test_config.py::test_account_settings_that_contradict_each_other_are_refused",
     ),
     34: (
-        "unit/test_polymarket_signing.py::test_malformed_key_is_refused_without_being_repeated",
+        "unit/test_polymarket_signing_key.py::test_malformed_key_is_refused_without_being_repeated",
         "unit/test_keystore.py::test_what_is_no_key_is_refused_and_never_repeated",
         "unit/test_config.py::test_secrets_in_the_wrong_place_are_never_shown",
     ),

@@ -1,12 +1,7 @@
-"""Hashes and signatures of the published vectors, byte-identical rebuilding, and a hidden key."""
+"""Hashes and signatures of the published vectors, and byte-identical rebuilding."""
 
-import copy
-import dataclasses
 import json
-import pickle
-import traceback
 from random import Random
-from typing import Any
 
 import coincurve
 import pytest
@@ -19,7 +14,6 @@ from polybot.adapters.polymarket.contracts import (
     V1_NORMAL,
     V2,
     ExchangeDomain,
-    domain_of,
     exchange_domain,
     separator_of,
 )
@@ -30,20 +24,11 @@ from polybot.adapters.polymarket.keccak import (
     keccak256,
     parse_address,
 )
-from polybot.adapters.polymarket.order_fields import (
-    ZERO_BYTES32,
-    OrderFields,
-    SignatureType,
-    TradingAccount,
-    fields_of,
-    new_salt,
-)
+from polybot.adapters.polymarket.order_fields import OrderFields, SignatureType
 from polybot.adapters.polymarket.order_wire import build_order_body
 from polybot.adapters.polymarket.signing import OrderSigner, order_id_of, struct_hash
-from polybot.domain.markets import MarketVersion, Outcome, OutcomeTokenId
 from polybot.domain.orders import OrderId, Side, TimeInForce
-from polybot.errors import ConfigurationError, DataError, PermanentError
-from tests.builders import build_market, build_order
+from polybot.errors import PermanentError
 from tests.order_cases import (
     TEST_ADDRESS,
     TEST_KEY,
@@ -53,15 +38,10 @@ from tests.order_cases import (
     random_fields,
 )
 from tests.shared_data import require
+from tests.signing_steps import ORDER_SIGNER, V1_TOKEN, V2_TOKEN, build_fields
 
 # Account 0 of the public test mnemonic "test test … junk".
 JUNK_KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-V1_TOKEN = "25070934348813416902477876984955073880416401960631253331845590271167412497744"
-V2_TOKEN = "663574927012476832975694178961957910328055987427402067619466963999000625152"
-# A key whose digits can be found anywhere, in any of the forms that a leak could have.
-MARKED_KEY = "c0ffee" * 10 + "beef"
-ORDER_SIGNER = OrderSigner(Secret(TEST_KEY))
-
 
 # Vectors ----------------------------------------------------------------------------------------
 
@@ -203,126 +183,6 @@ def test_portable_keccak_gives_the_same_digests() -> None:
         assert keccak256(data) == portable.new(digest_bits=256, data=data).digest()
 
 
-# Which exchange ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("version", "is_negative_risk", "token", "domain"),
-    [
-        (MarketVersion.V1, False, V1_TOKEN, V1_NORMAL),
-        (MarketVersion.V1, True, V1_TOKEN, V1_NEGATIVE_RISK),
-        (MarketVersion.V2, False, V2_TOKEN, V2),
-        (MarketVersion.V2, True, V2_TOKEN, V2),
-    ],
-)
-def test_market_version_chooses_the_exchange(
-    version: MarketVersion, is_negative_risk: bool, token: str, domain: ExchangeDomain
-) -> None:
-    """Negative risk matters on v1 markets alone."""
-    market = build_market(version=version, is_negative_risk=is_negative_risk)
-    assert domain_of(market, OutcomeTokenId(token)) is domain
-
-
-@pytest.mark.parametrize(
-    ("version", "token"), [(MarketVersion.V1, V2_TOKEN), (MarketVersion.V2, V1_TOKEN)]
-)
-def test_token_of_the_other_version_is_refused(version: MarketVersion, token: str) -> None:
-    """Signing for the wrong exchange would give the order an id that never exists."""
-    with pytest.raises(DataError) as caught:
-        domain_of(build_market(version=version), OutcomeTokenId(token))
-    assert caught.value.reason == "token-version-mismatch"
-
-
-# From an approved order -------------------------------------------------------------------------
-
-
-def test_deposit_wallet_is_maker_and_signer() -> None:
-    """Every other kind of wallet has the key's address as its signer."""
-    wallet = random_address(Random(1))
-    for kind in SignatureType:
-        funder = TEST_ADDRESS if kind is SignatureType.EOA else wallet
-        account = TradingAccount(key_address=TEST_ADDRESS, funder=funder, signature_type=kind)
-        fields = fields_of(build_v1_order(), account, salt=1, timestamp_ms=1_795_348_800_000)
-        is_deposit = kind is SignatureType.DEPOSIT_WALLET
-        assert fields.maker == funder
-        assert fields.signer == (wallet if is_deposit else TEST_ADDRESS)
-
-
-@pytest.mark.parametrize(
-    ("funder", "kind", "is_session_key"),
-    [
-        (TEST_ADDRESS, SignatureType.PROXY, False),
-        (TEST_ADDRESS, SignatureType.DEPOSIT_WALLET, False),
-        (random_address(Random(1)), SignatureType.EOA, False),
-        (random_address(Random(1)), SignatureType.SAFE, True),
-    ],
-)
-def test_accounts_that_the_venue_refuses_are_refused(
-    funder: Address, kind: SignatureType, is_session_key: bool
-) -> None:
-    """The most frequent fault of public bots: wallet and signature type do not belong together."""
-    with pytest.raises(ValueError, match=r"signature type 0|session keys"):
-        TradingAccount(
-            key_address=TEST_ADDRESS,
-            funder=funder,
-            signature_type=kind,
-            is_session_key=is_session_key,
-        )
-
-
-def test_gtd_carries_its_own_expiry() -> None:
-    """Rests no longer than the domain's order says."""
-    order = build_v1_order(time_in_force=TimeInForce.GTD, is_post_only=True)
-    account = build_account()
-    fields = fields_of(order, account, salt=1, timestamp_ms=1_795_348_800_000)
-    assert order.expires_at is not None
-    assert fields.expires_s == int(order.expires_at.timestamp())
-    assert fields.is_post_only
-
-
-def test_market_order_cannot_be_post_only() -> None:
-    """It would be a contradiction that the venue answers late."""
-    with pytest.raises(ValueError, match="only resting orders are post-only"):
-        build_v1_order(is_post_only=True)
-    fields = fields_of(build_v1_order(), build_account(), salt=1, timestamp_ms=1_795_348_800_000)
-    with pytest.raises(ValueError, match="only resting orders are post-only"):
-        dataclasses.replace(fields, is_post_only=True)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"salt": 0},
-        {"salt": 1 << 53},
-        {"timestamp_ms": 1_795_348_800},
-        {"timestamp_ms": 1_795_348_800_000_000},
-        {"token_id": "0"},
-        {"token_id": "-1"},
-        {"token_id": "0x10"},
-        {"token_id": str(1 << 256)},
-        {"token_id": "１２"},
-        {"metadata": "0x00"},
-        {"builder": "0x" + "G" * 64},
-        {"builder": ZERO_BYTES32 + "\n"},
-        {"maker": "0x12"},
-        {"signer": TEST_ADDRESS + "0"},
-        {"expires_s": 1},
-        {"time_in_force": TimeInForce.GTD},
-    ],
-)
-def test_fields_that_cannot_be_sent_are_refused(change: dict[str, Any]) -> None:
-    """Texts go into the request unescaped, so none but plain ones may pass."""
-    with pytest.raises(ValueError, match=r".+"):
-        build_fields(**change)
-
-
-def test_salts_are_in_range_and_differ() -> None:
-    """A salt is never 0 and fits a double."""
-    salts = {new_salt() for _ in range(2_000)}
-    assert len(salts) == 2_000
-    assert all(0 < salt < 1 << 53 for salt in salts)
-
-
 # Durable form -----------------------------------------------------------------------------------
 
 
@@ -423,155 +283,6 @@ def test_deposit_wallet_signature_names_the_order_it_wraps() -> None:
     assert raw[129:315].decode() == contracts.ORDER_TYPE
     assert int.from_bytes(raw[315:], "big") == 186
     assert "0x" + keccak256(b"\x19\x01" + raw[65:97] + raw[97:129]).hex() == signed.order_id
-
-
-# The key stays inside ---------------------------------------------------------------------------
-
-
-def leaks(text: str) -> bool:
-    """Whether a text holds the marked key as digits, as a number, or as printed bytes."""
-    raw = bytes.fromhex(MARKED_KEY)
-    number = str(int(MARKED_KEY, 16))
-    forms = (MARKED_KEY[:16], number[:16], str(raw)[2:14], str(list(raw))[1:20])
-    return any(form in text.lower() for form in forms)
-
-
-def test_leak_detector_bites() -> None:
-    """Each form in which a key could show is found."""
-    raw = bytes.fromhex(MARKED_KEY)
-    for form in (MARKED_KEY, MARKED_KEY.upper(), repr(raw), str(int(MARKED_KEY, 16)), [*raw]):
-        assert leaks(f"… {form} …")
-    key = coincurve.PrivateKey(raw)
-    assert leaks(repr(vars(key)))
-
-
-def test_signer_shows_its_address_alone() -> None:
-    """However it is printed, formatted or looked into."""
-    signer = OrderSigner(Secret(MARKED_KEY))
-    shown = [repr(signer), str(signer), f"{signer}", f"{signer!r:>200}", repr([signer])]
-    shown += [repr(getattr(signer, name, None)) for name in dir(signer)]
-    assert signer.address in shown[0]
-    assert not any(leaks(text) for text in shown)
-    with pytest.raises(TypeError):
-        vars(signer)
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_signer_cannot_be_pickled(protocol: int) -> None:
-    """A task runner that stores arguments cannot store a key."""
-    with pytest.raises(TypeError, match="cannot be pickled"):
-        pickle.dumps(OrderSigner(Secret(MARKED_KEY)), protocol)
-
-
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
-def test_signer_cannot_be_copied(duplicate: Any) -> None:
-    """One key, one holder."""
-    with pytest.raises(TypeError, match="copied"):
-        duplicate(OrderSigner(Secret(MARKED_KEY)))
-
-
-def test_traceback_with_locals_shows_no_key() -> None:
-    """An error in the middle of signing, printed with every frame's variables."""
-    signer = OrderSigner(Secret(MARKED_KEY))
-    with pytest.raises(ValueError, match="32 bytes") as caught:
-        signer.sign_digest(b"not a digest")
-    printed = printed_with_locals(caught.value)
-    assert "sign_recoverable" in printed
-    assert "not a digest" in printed, "locals were captured"
-    assert not leaks(printed)
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        MARKED_KEY[:-1],
-        MARKED_KEY + "0",
-        " " + MARKED_KEY,
-        MARKED_KEY + "\n",
-        "0X" + MARKED_KEY,
-        "g" + MARKED_KEY[1:],
-        "0" * 64,
-        "f" * 64,
-        "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141",
-        "",
-    ],
-)
-def test_malformed_key_is_refused_without_being_repeated(key: str) -> None:
-    """63 or 65 digits, spaces, zero, the curve's order and above."""
-    with pytest.raises(ConfigurationError, match="private key must be") as caught:
-        OrderSigner(Secret(key))
-    assert not leaks(printed_with_locals(caught.value))
-
-
-def test_failure_inside_the_library_drops_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interrupt in the library's constructor, where the key is a local variable."""
-
-    def interrupted(secret: bytes) -> None:
-        raise KeyboardInterrupt(len(secret))
-
-    monkeypatch.setattr(coincurve, "PrivateKey", interrupted)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        OrderSigner(Secret(MARKED_KEY))
-    assert not leaks(printed_with_locals(caught.value))
-
-
-@pytest.mark.parametrize("prefix", ["", "0x"])
-def test_key_is_taken_with_and_without_prefix(prefix: str) -> None:
-    """Wallets export both."""
-    assert OrderSigner(Secret(prefix + TEST_KEY[2:])).address == TEST_ADDRESS
-
-
-def test_signed_order_prints_no_signature() -> None:
-    """A signed order in a log is an order that anybody may send."""
-    signed = ORDER_SIGNER.sign(build_fields())
-    assert signed.signature[2:40] not in repr(signed)
-
-
-def printed_with_locals(error: BaseException) -> str:
-    # Frames of this file hold the key by design; what matters is everything below.
-    report = traceback.TracebackException.from_exception(error, capture_locals=True)
-    frames = [frame for frame in report.stack if frame.filename != __file__]
-    library = [frame for frame in report.stack if frame.name == "interrupted"]
-    # The values as they are: printing the mapping would escape printed bytes once more.
-    text = [
-        f"{frame.name} {name} {value}"
-        for frame in (*frames, *library)
-        for name, value in (frame.locals or {}).items()
-    ]
-    return "\n".join((*text, *report.format_exception_only(), repr(error.__context__)))
-
-
-# Builders ---------------------------------------------------------------------------------------
-
-
-def build_fields(**changes: Any) -> OrderFields:
-    values: dict[str, Any] = {
-        "domain": V1_NORMAL,
-        "salt": 1,
-        "maker": TEST_ADDRESS,
-        "signer": TEST_ADDRESS,
-        "token_id": "1234",
-        "amounts": OrderAmounts(maker=5_000_000, taker=10_000_000),
-        "side": Side.BUY,
-        "signature_type": SignatureType.EOA,
-        "timestamp_ms": 1_795_348_800_000,
-        "time_in_force": TimeInForce.GTC,
-    }
-    return OrderFields(**{**values, **changes})
-
-
-def build_account() -> TradingAccount:
-    return TradingAccount(
-        key_address=TEST_ADDRESS, funder=TEST_ADDRESS, signature_type=SignatureType.EOA
-    )
-
-
-def build_v1_order(**changes: Any) -> Any:
-    tokens = {
-        Outcome.UP: OutcomeTokenId(V1_TOKEN),
-        Outcome.DOWN: OutcomeTokenId("1" + V1_TOKEN[1:]),
-    }
-    return build_order(market=build_market(version=MarketVersion.V1, token_ids=tokens), **changes)
 
 
 def test_order_ids_are_typed_text() -> None:
