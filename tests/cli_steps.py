@@ -1,7 +1,6 @@
 """Runs the command line in a test, and fills a ledger for it to show."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from polybot.domain.modes import Mode
 from polybot.domain.orders import OrderStatus
 from polybot.ports import Ledger
 from tests.builders import NOW
+from tests.config_steps import empty_folder
 from tests.ledger_steps import a_fill, an_alert, claim, intend, market_number, report, resolution
 
 HOSTILE = "[red]Up[/red] | \x1b[31mRED\x1b[0m\n=cmd() \u202egnp.exe <script>"
@@ -30,11 +30,7 @@ WALLET = "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"
 
 def empty_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder, without any setting of this machine; return the home in it."""
-    for name in os.environ:
-        if name.startswith("POLYBOT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(folder)
-    return folder / ".polybot"
+    return empty_folder(folder, monkeypatch) / ".polybot"
 
 
 def run(*arguments: str, text: str | None = None) -> Result:

@@ -77,7 +77,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         ACCOUNT,
     ),
     14: (
-        "unit/test_config.py::test_a_funder_that_is_no_address_is_refused_with_what_is_wrong",
+        "unit/test_config_account.py::test_a_funder_that_is_no_address_is_refused_with_what_is_wrong",
         "unit/test_polymarket_signing.py::test_malformed_addresses_are_refused",
         "unit/test_keystore.py::test_an_account_that_does_not_fit_together_is_refused",
     ),
@@ -152,15 +152,15 @@ INDEX: dict[int, tuple[str, ...]] = {
     ),
     33: (
         "unit/test_config.py::test_values_that_make_no_sense_are_refused",
-        "unit/test_config.py::test_bad_yaml_is_one_clear_sentence",
-        "unit/test_config.py::test_a_yaml_bomb_costs_nothing",
+        "unit/test_config_files.py::test_bad_yaml_is_one_clear_sentence",
+        "unit/test_config_files.py::test_a_yaml_bomb_costs_nothing",
         "unit/test_config.py::test_everything_wrong_is_listed_at_once",
-        "unit/test_config.py::test_account_settings_that_contradict_each_other_are_refused",
+        "unit/test_config_account.py::test_account_settings_that_contradict_each_other_are_refused",
     ),
     34: (
         "unit/test_polymarket_signing_key.py::test_malformed_key_is_refused_without_being_repeated",
         "unit/test_keystore.py::test_what_is_no_key_is_refused_and_never_repeated",
-        "unit/test_config.py::test_secrets_in_the_wrong_place_are_never_shown",
+        "unit/test_config_account.py::test_secrets_in_the_wrong_place_are_never_shown",
     ),
     35: (
         "contract/test_ledger_opening.py::test_damaged_ledger_is_refused_and_kept",
