@@ -1,7 +1,6 @@
 """The copy-trading flow under Prefect's own engine: who may start it, what ends it, what it leaves.
 
-The loop is scripted: it follows the stop signal and the wish in the ledger as the real one does,
-so that these tests are about supervision alone.
+The loop is scripted, so that these tests are about supervision alone.
 """
 
 import asyncio
@@ -9,153 +8,26 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
 
 import anyio
 import pytest
 from sqlalchemy.engine import make_url
 
 from polybot.copy_trading.parts import LEASE_NAME
-from polybot.copy_trading.status import (
-    CopyCounts,
-    CopyEnd,
-    CopyPhase,
-    CopyStatus,
-    LatencySummary,
-    OrderCounts,
-)
+from polybot.copy_trading.status import CopyEnd
 from polybot.copy_trading.wanted import is_wanted, start_copying, stop_copying
-from polybot.domain.modes import TradingState
 from tests.flows.conftest import Desk
-
-AT = datetime(2026, 10, 5, 9, 0, tzinfo=UTC)
-STILL = LatencySummary()
-
-
-@dataclass
-class Script:
-    """What every loop of a test does, and what the test waits for."""
-
-    ledger: Any
-    counts: CopyCounts = field(default_factory=CopyCounts)
-    problem: Exception | None = None
-    started: list["ScriptedLoop"] = field(default_factory=list)
-    ended: list[CopyEnd] = field(default_factory=list)
-    runs: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-class ScriptedLoop:
-    """Runs until it is stopped or not wanted, as the real loop does."""
-
-    def __init__(self, script: Script) -> None:
-        self._script = script
-        self._end: CopyEnd | None = None
-
-    async def run(self, stop: asyncio.Event) -> CopyStatus:
-        self._script.started.append(self)
-        self._script.runs.set()
-        if self._script.problem is not None:
-            raise self._script.problem
-        while self._end is None:
-            if stop.is_set():
-                self._end = CopyEnd.STOP
-            elif not is_wanted(self._script.ledger):
-                self._end = CopyEnd.NOT_WANTED
-            await asyncio.sleep(0.005)
-        self._script.ended.append(self._end)
-        self._script.runs.clear()
-        return self.status()
-
-    def status(self) -> CopyStatus:
-        counts = self._script.counts
-        # A trade a look, so that no two pages are the same.
-        self._script.counts = replace(counts, seen=counts.seen + 1)
-        return CopyStatus(
-            phase=CopyPhase.TRADING,
-            at=AT,
-            started_at=AT,
-            end=self._end,
-            reason="",
-            holder="scripted",
-            lease=None,
-            trading_state=TradingState.ACTIVE,
-            leaders=(),
-            counts=counts,
-            orders=OrderCounts(),
-            feed_lag=STILL,
-            own_time=STILL,
-            venue_time=STILL,
-            sources=(),
-            known_markets=0,
-            drift=(),
-            drift_at=None,
-            troubles=(),
-        )
+from tests.flows.scripted_copying import AT, Script, begin, cancel, own_run, scripted_loops, until
 
 
 @pytest.fixture
 def script(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    """A scripted loop in place of the real one; waits are cut to what a test can bear."""
-    import flows.copy_trading as module
-    from flows import watch
-    from polybot.bootstrap import open_bot
-
-    with desk.ledger() as ledger:
-        found = Script(ledger=ledger)
-
-        @asynccontextmanager
-        async def open_scripted(**_: object) -> AsyncIterator[Any]:
-            async with open_bot() as bot:
-                yield SimpleNamespace(bot=bot, ledger=bot.ledger, loop=ScriptedLoop(found))
-
-        monkeypatch.setattr(module, "open_copier", open_scripted)
-        monkeypatch.setattr(module, "_BRAKE_S", 0.05)
-        monkeypatch.setattr(module, "_LOOK_FOR_WISHES_S", 0.01)
-        monkeypatch.setattr(watch, "LOOK_EVERY_S", 0.05)
+    with scripted_loops(desk, monkeypatch) as found:
         yield found
-
-
-def begin(**parameters: Any) -> "asyncio.Task[Any]":
-    """Run the flow beside the test; the task gives its final state."""
-    from flows.copy_trading import copy_trading
-
-    return asyncio.create_task(copy_trading(**parameters, return_state=True))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the flow does beside the test; the suite's time-out bounds it."""
-    while not condition():  # noqa: ASYNC110 - the condition belongs to the product
-        await asyncio.sleep(0.01)
-
-
-async def own_run() -> Any:
-    """Return the newest run of the flow."""
-    from prefect import get_client
-    from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-    from prefect.client.schemas.sorting import FlowRunSort
-
-    async with get_client() as client:
-        (run,) = await client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=["copy-trading"])),
-            sort=FlowRunSort.START_TIME_DESC,
-            limit=1,
-        )
-    return run
-
-
-async def cancel(run_id: UUID) -> None:
-    """Press Cancel."""
-    from prefect import get_client
-    from prefect.states import Cancelling
-
-    async with get_client() as client:
-        await client.set_flow_run_state(run_id, Cancelling())
 
 
 def unwish(script: Script) -> None:
@@ -303,145 +175,6 @@ async def test_hand_over_submits_the_next_run_with_the_same_word(
     ]
     assert successor.parameters == {"start": "hand-over", "live": True}
     assert successor.state.name == "Scheduled"
-
-
-@dataclass
-class Deployed:
-    """The flow's deployment on the test server, with runs in any state."""
-
-    client: Any
-    id: UUID
-
-    async def run_that_went(self, *states: Any, name: str = "") -> None:
-        """Leave a run with these states behind it."""
-        run = await self.client.create_flow_run_from_deployment(self.id)
-        if name:
-            await self.client.update_flow_run(run.id, name=name)
-        for state in states:
-            await self.client.set_flow_run_state(run.id, state, force=True)
-
-    async def play(self, start: str) -> Any:
-        """Run the flow as this deployment's next run, and return how it ended."""
-        from prefect.flow_engine import run_flow
-
-        from flows.copy_trading import copy_trading
-
-        run = await self.client.create_flow_run_from_deployment(
-            self.id, parameters={"start": start}
-        )
-        await run_flow(copy_trading, flow_run=run)  # type: ignore[misc]
-        return (await self.client.read_flow_run(run.id)).state
-
-
-@pytest.fixture
-async def deployed(
-    desk: Desk, script: Script, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Deployed]:
-    """A deployment beside a venue that lives in the same time."""
-    from prefect import get_client
-
-    from flows.copy_trading import copy_trading
-
-    desk.set_clock(datetime.now(UTC))
-    monkeypatch.setenv("POLYBOT_COPYING__HAND_OVER_H", "0.0001")
-    async with get_client() as client:
-        flow_id = await client.create_flow(copy_trading)
-        # One of its own: runs of other tests are other deployments' history.
-        deployment_id = await client.create_deployment(flow_id, name=f"leaders-{uuid4().hex}")
-        yield Deployed(client, deployment_id)
-
-
-def states_of_a_run(*kinds: str) -> list[Any]:
-    from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running
-
-    # Prefect tells states apart by their instants.
-    known = {
-        "pending": Pending,
-        "running": Running,
-        "cancelling": Cancelling,
-        "cancelled": Cancelled,
-        "crashed": Crashed,
-        "failed": Failed,
-        "handed over": lambda: Completed(name="HandedOver"),
-        "concurrency": lambda: Cancelled(message="Deployment concurrency limit reached."),
-    }
-    return [known[kind]() for kind in kinds]
-
-
-@pytest.mark.parametrize(
-    ("kinds", "name"),
-    [
-        # The power went before the run had looked; recovery ended it.
-        (("running", "cancelling", "cancelled"), "copying-2026-10-05T09:00:00Z"),
-        (("running", "cancelled"), "copying-2026-10-05T09:00:00Z"),
-        # In the first seconds: the run had no name yet, and its process died of the signal.
-        (("pending", "cancelling", "cancelled"), ""),
-        (("pending", "cancelling"), ""),
-        (("pending", "running", "cancelling", "crashed"), ""),
-        (("pending", "running", "cancelling", "failed"), ""),
-        # In the last ones: it was handing over.
-        (("running", "cancelling", "handed over"), "copying-2026-10-05T09:00:00Z"),
-    ],
-)
-@pytest.mark.parametrize("start", ["schedule", "again", "hand-over"])
-async def test_cancel_that_nobody_heard_is_heard_by_the_next_run(
-    script: Script, deployed: Deployed, kinds: tuple[str, ...], name: str, start: str
-) -> None:
-    """Whatever became of the run that a person cancelled: its history says so."""
-    await deployed.run_that_went(*states_of_a_run(*kinds), name=name)
-    # Ticks that Prefect cancelled since, because the run was still there.
-    for _ in range(3):
-        await deployed.run_that_went(*states_of_a_run("concurrency"))
-    assert (await deployed.play(start)).name == "NotWanted"
-    assert not is_wanted(script.ledger)
-    assert script.started == []
-
-
-@pytest.mark.parametrize(
-    ("kinds", "name"),
-    [
-        (("concurrency",), ""),
-        (("running", "crashed"), "copying-2026-10-05T09:00:00Z"),
-        (("running", "failed"), ""),
-        (("running", "handed over"), "copying-2026-10-05T09:00:00Z"),
-        # Somebody tidied up a tick that had not begun: that run alone was meant.
-        (("cancelled",), ""),
-    ],
-)
-async def test_what_no_person_cancelled_leaves_the_wish_alone(
-    script: Script, deployed: Deployed, kinds: tuple[str, ...], name: str
-) -> None:
-    await deployed.run_that_went(*states_of_a_run(*kinds), name=name)
-    assert (await deployed.play("again")).name == "HandedOver"
-    assert is_wanted(script.ledger)
-    assert len(script.started) == 1
-
-
-async def test_start_by_hand_is_not_undone_by_an_older_cancel(
-    desk: Desk, script: Script, deployed: Deployed
-) -> None:
-    """Nobody had heard that Cancel; a person then started a run, which ended a while later."""
-    await deployed.run_that_went(*states_of_a_run("running", "cancelling", "cancelled"))
-    desk.set_clock(datetime.now(UTC))
-    assert (await deployed.play("by hand")).name == "HandedOver"
-    assert (await deployed.play("again")).name == "HandedOver"
-    assert is_wanted(script.ledger)
-    assert len(script.started) == 2
-
-
-async def test_cancel_during_the_hand_over_is_a_cancel(
-    script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The run ends by the clock, and was cancelled before it had looked."""
-    from flows import watch
-
-    monkeypatch.setattr(watch, "LOOK_EVERY_S", 3600.0)
-    monkeypatch.setenv("POLYBOT_COPYING__HAND_OVER_H", "0.0003")
-    running = begin(start="schedule")
-    await script.runs.wait()
-    await cancel((await own_run()).id)
-    assert (await running).type == "CANCELLED"
-    assert not is_wanted(script.ledger)
 
 
 async def test_control_flow_pauses_and_resumes(script: Script) -> None:
