@@ -41,7 +41,8 @@ test-unit: setup  # Everything else
 coverage: setup  ## Show that the money paths are covered, branch by branch
 	$(BIN)/python -m pytest -q --cov-branch --cov-report=term-missing --cov-fail-under=95 \
 	  $(addprefix --cov=polybot.,accounting adapters.paper domain.matching execution limits risk) \
-	  tests/unit/test_accounting.py tests/unit/test_execution.py tests/unit/test_matching.py \
+	  tests/unit/test_accounting.py tests/unit/test_execution.py \
+	  tests/unit/test_execution_reconciling.py tests/unit/test_matching.py \
 	  tests/unit/test_paper.py tests/unit/test_risk.py tests/contract/test_exchange.py
 
 chaos: setup  ## Kill, break, race and fuzz the bot; CHAOS_FORM=short, ci or long, CHAOS_MINUTES=n a part

@@ -23,18 +23,27 @@ from hypothesis import Phase, settings
 from polybot import accounting, execution, limits, market_orders, risk
 from polybot.adapters import paper
 from polybot.domain import matching
-from tests.unit import test_accounting, test_execution, test_matching, test_paper, test_risk
+from tests import execution_desk
+from tests.unit import (
+    test_accounting,
+    test_execution,
+    test_execution_reconciling,
+    test_matching,
+    test_paper,
+    test_risk,
+)
 from tests.unit.mutants import MUTANTS, Mutant
 
-# In the order in which they import each other, with the tests that judge each.
-JUDGES: dict[ModuleType, ModuleType] = {
-    matching: test_matching,
-    limits: test_risk,
-    accounting: test_accounting,
-    market_orders: test_risk,
-    risk: test_risk,
-    execution: test_execution,
-    paper: test_paper,
+# In the order in which they import each other, with the tests that judge each; what tests call a
+# module through is loaded again before them.
+JUDGES: dict[ModuleType, tuple[ModuleType, ...]] = {
+    matching: (test_matching,),
+    limits: (test_risk,),
+    accounting: (test_accounting,),
+    market_orders: (test_risk,),
+    risk: (test_risk,),
+    execution: (execution_desk, test_execution, test_execution_reconciling),
+    paper: (test_paper,),
 }
 # A mutant is judged by whether it fails, not by the smallest example that makes it fail.
 settings.register_profile(
@@ -53,8 +62,8 @@ def name_of(mutant: Mutant) -> str:
 
 
 @contextmanager
-def judge_of(mutated: ModuleType, source: str) -> Iterator[ModuleType]:
-    """Put a mutant in its module's place and return a copy of its tests that know only it."""
+def judges_of(mutated: ModuleType, source: str) -> Iterator[list[ModuleType]]:
+    """Put a mutant in its module's place and return copies of its tests that know only it."""
     modules = list(JUDGES)
     before = settings.get_current_profile_name()
     settings.load_profile("mutants")
@@ -63,9 +72,8 @@ def judge_of(mutated: ModuleType, source: str) -> Iterator[ModuleType]:
             fresh = load(module, source if module is mutated else inspect.getsource(module), patch)
             package, _, name = module.__name__.rpartition(".")
             patch.setattr(importlib.import_module(package), name, fresh)
-        judge = JUDGES[mutated]
         try:
-            yield load(judge, inspect.getsource(judge), patch)
+            yield [load(judge, inspect.getsource(judge), patch) for judge in JUDGES[mutated]]
         finally:
             settings.load_profile(before)
 
@@ -79,9 +87,11 @@ def load(module: ModuleType, source: str, patch: pytest.MonkeyPatch) -> ModuleTy
     return fresh
 
 
-def cases_of(judge: ModuleType) -> Iterator[Callable[[], None]]:
-    """Return a module's tests, one call for each set of parameters, quick ones first."""
-    functions = [item for name, item in vars(judge).items() if name.startswith("test_")]
+def cases_of(judges: list[ModuleType]) -> Iterator[Callable[[], None]]:
+    """Return some modules' tests, one call for each set of parameters, quick ones first."""
+    functions = [
+        item for judge in judges for name, item in vars(judge).items() if name.startswith("test_")
+    ]
     for function in sorted(functions, key=lambda item: hasattr(item, "hypothesis")):
         marks = [mark for mark in getattr(function, "pytestmark", []) if mark.name == "parametrize"]
         for arguments in expand(marks):
@@ -107,8 +117,8 @@ def run(function: Callable[..., Any], arguments: dict[str, Any]) -> None:
             asyncio.run(asyncio.wait_for(result, timeout=5))
 
 
-def first_failure(judge: ModuleType) -> str | None:
-    for case in cases_of(judge):
+def first_failure(judges: list[ModuleType]) -> str | None:
+    for case in cases_of(judges):
         try:
             case()
         except (Exception, pytest.fail.Exception) as problem:
@@ -119,8 +129,8 @@ def first_failure(judge: ModuleType) -> str | None:
 @pytest.mark.parametrize("module", JUDGES, ids=lambda module: module.__name__)
 def test_original_passes_what_its_mutants_are_judged_by(module: ModuleType) -> None:
     """A copy of the unchanged source survives, so a mutant fails for its mutation alone."""
-    with judge_of(module, inspect.getsource(module)) as judge:
-        assert first_failure(judge) is None
+    with judges_of(module, inspect.getsource(module)) as judges:
+        assert first_failure(judges) is None
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=name_of)
@@ -129,5 +139,5 @@ def test_mutant_is_caught(mutant: Mutant) -> None:
     module, old, new = mutant
     source = inspect.getsource(module)
     assert source.count(old) == 1
-    with judge_of(module, source.replace(old, new)) as judge:
-        assert first_failure(judge) is not None
+    with judges_of(module, source.replace(old, new)) as judges:
+        assert first_failure(judges) is not None
