@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import socket
 from datetime import timedelta
 from decimal import Decimal
@@ -13,18 +12,13 @@ import pytest
 
 from polybot.domain.modes import Mode, TradingState
 from tests.builders import NOW, build_order
-from tests.cli_steps import fill_sandbox_ledger, ledger_of, run, run_json, run_ok
+from tests.cli_steps import empty_home, fill_sandbox_ledger, ledger_of, run, run_json, run_ok
 from tests.ledger_steps import allow_all, claim, market_number, prepare
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, without any setting of this machine."""
-    for name in os.environ:
-        if name.startswith("POLYBOT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / ".polybot"
+    return empty_home(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The doctor finds what is wrong, says how to mend it, and ends with 1."""
 
 import json
-import os
 import socket
 import sqlite3
 from pathlib import Path
@@ -15,17 +14,12 @@ from polybot.cli.findings import Examination, Finding, Grade
 from polybot.cli.session import Session
 from polybot.domain.modes import Mode
 from polybot.errors import DataError
-from tests.cli_steps import fill_sandbox_ledger, run, run_json
+from tests.cli_steps import empty_home, fill_sandbox_ledger, run, run_json
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to work in, without any setting of this machine."""
-    for name in os.environ:
-        if name.startswith("POLYBOT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / ".polybot"
+    return empty_home(tmp_path, monkeypatch)
 
 
 @pytest.fixture

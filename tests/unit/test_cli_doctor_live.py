@@ -19,6 +19,7 @@ from polybot.domain.markets import Outcome
 from polybot.domain.modes import Mode
 from tests.builders import NOW
 from tests.cli_steps import ledger_of, run
+from tests.config_steps import empty_folder
 from tests.live_home import PASSPHRASE, LiveHome, live_home
 
 _OF_THE_ACCOUNT = ("account at the venue", "redeemable at the venue")
@@ -31,10 +32,7 @@ EXCHANGES = (
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHome]:
-    for name in os.environ:
-        if name.startswith("POLYBOT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    empty_folder(tmp_path, monkeypatch)
     with live_home(tmp_path / "home", monkeypatch) as found:
         yield found
     logs._secrets.clear()

@@ -18,7 +18,7 @@ from polybot.adapters.keystore import unlock_keystore
 from polybot.config import load_settings
 from polybot.errors import ConfigurationError
 from polybot.trading_key import load_signer, trading_account
-from tests.cli_steps import run, run_json
+from tests.cli_steps import empty_home, run, run_json
 from tests.leaks import printed, spellings
 from tests.unit.test_keystore import ADDRESS, KEY, ORDER, PASSPHRASE
 
@@ -28,12 +28,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder, no setting of this machine, and a passphrase that takes no second."""
-    for name in os.environ:
-        if name.startswith("POLYBOT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    home = empty_home(tmp_path, monkeypatch)
     monkeypatch.setattr(keystore.create_keystore, "__kwdefaults__", {"work_factor": 2})
-    yield tmp_path / ".polybot"
+    yield home
     logs._secrets.clear()
 
 

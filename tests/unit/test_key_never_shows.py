@@ -3,7 +3,6 @@
 import copy
 import io
 import logging
-import os
 import pickle
 import traceback
 from collections.abc import Iterator
@@ -27,16 +26,14 @@ from polybot.domain.reconciliation import ReconcileVerdict, ReconciliationRecord
 from polybot.trading_key import load_signer
 from tests.builders import build_approved, build_order
 from tests.cli_steps import run
+from tests.config_steps import empty_folder
 from tests.leaks import printed, spellings
 from tests.live_home import KEY, PASSPHRASE, LiveHome, live_home
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHome]:
-    for name in os.environ:
-        if name.startswith("POLYBOT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    empty_folder(tmp_path, monkeypatch)
     loggers = [logging.getLogger(), *map(logging.getLogger, logs.OUR_LOGGERS)]
     before = [(logger, list(logger.handlers), logger.propagate) for logger in loggers]
     with live_home(tmp_path / "home", monkeypatch) as found:

@@ -46,6 +46,7 @@ from polybot.going_live import (
 from polybot.venue_clock import VenueClock, clock_difference
 from tests.builders import NOW, build_approved, build_record
 from tests.cli_steps import ledger_of
+from tests.config_steps import empty_folder
 from tests.fakes import ScriptedExchange
 from tests.fakes_copying import SetClock
 from tests.fakes_live import FakeVenueAccount, Venue
@@ -84,10 +85,7 @@ AGREED = ReconciliationRecord(
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveHome]:
-    for name in os.environ:
-        if name.startswith("POLYBOT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+    empty_folder(tmp_path, monkeypatch)
     with live_home(tmp_path / "home", monkeypatch) as found:
         yield found
     logs._secrets.clear()
