@@ -7,7 +7,7 @@ rounds, because they cannot be repeated: what they add to the schedules is a rea
 import asyncio
 import multiprocessing
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -65,10 +65,9 @@ def run(desk: Desk) -> None:
             raise RuntimeError(f"a process ended with {worker.exitcode}")
 
 
-def first_start_s(now: datetime) -> int:
-    """Return the start of the present quarter of an hour, or of the next one where it is late."""
-    now_s = int((now + timedelta(minutes=3)).timestamp())
-    return now_s - now_s % 900
+def next_start_s(now: datetime) -> int:
+    """Return the next start of a quarter of an hour; late in a window nobody may trade any more."""
+    return int(now.timestamp()) // 900 * 900 + 900
 
 
 def _work(desk: Desk, number: int, gate: Any) -> None:

@@ -18,7 +18,7 @@ from polybot.sandbox.venue import SandboxVenue
 from tests.order_cases import TEST_KEY, Secret
 from tests.sandbox_server import serve_in_thread
 from tests.simulation.ledgers import new_ledger_bytes
-from tests.simulation.processes import Desk, first_start_s, run
+from tests.simulation.processes import Desk, next_start_s, run
 
 ROUNDS = 5
 
@@ -36,7 +36,7 @@ def test_processes_never_pass_a_limit_together(tmp_path: Path) -> None:
             Desk(
                 home=tmp_path,
                 url=url,
-                start_s=first_start_s(datetime.now(UTC)),
+                start_s=next_start_s(datetime.now(UTC)),
                 rounds=ROUNDS,
             )
         )
