@@ -13,13 +13,12 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from polybot.adapters.storage.ledger import open_ledger
+from polybot.adapters.storage.ledger import SqlLedger, open_ledger
 from polybot.cli import app
 from polybot.domain.decisions import RunRecord, Verdict
 from polybot.domain.markets import Outcome
 from polybot.domain.modes import Mode
 from polybot.domain.orders import OrderStatus
-from polybot.ports import Ledger
 from tests.builders import NOW
 from tests.config_steps import empty_folder
 from tests.ledger_steps import a_fill, an_alert, claim, intend, market_number, report, resolution
@@ -59,15 +58,10 @@ def fails(*arguments: str, code: int = 1) -> str:
 
 
 @contextmanager
-def ledger_of(home: Path, mode: Mode = Mode.SANDBOX) -> Iterator[Ledger]:
+def ledger_of(home: Path, mode: Mode = Mode.SANDBOX) -> Iterator[SqlLedger]:
     """Open the ledger of a home."""
     with open_ledger(home / f"{mode}.db", mode=mode) as ledger:
         yield ledger
-
-
-def copying(ledger: Any) -> Any:
-    """Return a ledger with its half about leaders."""
-    return ledger
 
 
 def fill_sandbox_ledger(home: Path) -> None:

@@ -96,6 +96,13 @@ def position(size: str) -> LeaderPosition:
     )
 
 
+async def left_in_flight(running: Running, *trades: LeaderTrade) -> None:
+    """Tell trades of which one is copied, and wait until its order is sent and not answered."""
+    await running.trading()
+    running.world.feed.tell(*trades)
+    await running.until(lambda: running.status.orders.in_flight == 1)
+
+
 async def set_state(running: Running, state: LeaderState) -> None:
     running.ledger.set_leader_state(LEADER, state, reason="by the test", at=NOW)
     await running.until(lambda: running.status.leaders[0].state is state)

@@ -106,6 +106,7 @@ class _DayFile(logging.Handler):
         self._folder = folder
         self._day = ""
         self._descriptor = -1
+        # By the clock that stamps records, whatever clock the bot trades by.
         self._turn(time.time())
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -116,17 +116,18 @@ def _open(url: str, place: int) -> _Channel:
     service: Any = apprise.Apprise()
     try:
         is_known = bool(service.add(url))
-    except Exception:
+        why = ""
+    except Exception as fault:
         # Plug-ins raise what they like, with the URL in it.
-        is_known = False
+        is_known, why = False, f" (its plug-in raised {type(fault).__name__})"
     finally:
         chatter.disabled = False
     scheme = re.match(r"([a-z][a-z0-9]{1,19}s?)://", url.strip().lower())
     name = scheme[1] if scheme else "no scheme"
     if not is_known:
         raise ConfigurationError(
-            f"alerts.urls: entry {place} ({name}) is not an address that Apprise understands; "
-            "see .env.example for Telegram, e-mail and Discord"
+            f"alerts.urls: entry {place} ({name}) is not an address that Apprise understands"
+            f"{why}; see .env.example for Telegram, e-mail and Discord"
         )
     for plugin in service:
         # Apprise waits up to 5.5 s between two mails; the outbox has a limit of its own.

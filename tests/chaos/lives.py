@@ -1,8 +1,8 @@
 """One installation from its first order on: killed again and again, and checked every time.
 
 A life is a venue, a ledger and some rounds. A round is a quarter of an hour of eight market
-series: their orders, listening to them, their reconciling, their settlement. In each of these
-somebody is killed several times; each kill is followed by a new process that opens the same
+series, and what comes after it: orders, listening to them, reconciling, settlement. In each of
+these somebody is killed several times; each kill is followed by a new process that opens the same
 ledger and goes on. The books are compared after every kill, and to the last unit once nobody is
 killed any more.
 """

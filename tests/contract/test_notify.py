@@ -14,6 +14,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import apprise
 import pytest
 from aiosmtpd.controller import Controller
 from apprise.plugins.discord import NotifyDiscord
@@ -354,6 +355,21 @@ async def test_plug_in_that_raises_is_named_without_its_words(server: Server) ->
         "KeyError"
     ]
     assert TOKEN not in str(told)
+
+
+def test_plug_in_that_cannot_be_made_is_named_without_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a fault of the plug-in would pass for a slip in the address."""
+
+    def raise_it(*_: object, **__: object) -> bool:
+        raise OSError(TOKEN)
+
+    monkeypatch.setattr(apprise.Apprise, "add", raise_it)
+    with pytest.raises(ConfigurationError, match=r"its plug-in raised OSError") as caught:
+        AppriseNotifier((TELEGRAM,))
+    assert TOKEN not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 async def test_without_urls_nothing_is_configured() -> None:

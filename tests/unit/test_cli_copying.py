@@ -12,7 +12,7 @@ from polybot.domain.leaders import CopyRecord, CopyVerdict, LeaderAddress
 from polybot.domain.modes import Mode
 from polybot.domain.money import Shares
 from tests.builders import NOW
-from tests.cli_steps import WALLET, copying, empty_home, fails, ledger_of, run_json, run_ok
+from tests.cli_steps import WALLET, empty_home, fails, ledger_of, run_json, run_ok
 from tests.copy_builders import build_trade
 
 
@@ -64,8 +64,7 @@ def record(number: int, verdict: CopyVerdict, code: str, **changes: Any) -> Copy
 def recorded() -> None:
     """A leader with three recorded trades: two skipped for a reason, one long after the fact."""
     run_ok("leaders", "add", WALLET, "--name", "whale")
-    with ledger_of(Path(".polybot"), Mode.PAPER) as opened:
-        ledger = copying(opened)
+    with ledger_of(Path(".polybot"), Mode.PAPER) as ledger:
         lease = ledger.acquire_lease("copy-trading", "a loop", ttl_s=60, at=datetime.now(UTC))
         assert lease is not None
         late = record(3, CopyVerdict.SKIPPED, "too-old")

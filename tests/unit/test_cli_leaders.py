@@ -19,7 +19,7 @@ from polybot.domain.modes import Mode
 from polybot.domain.orders import Side
 from polybot.sandbox.leaders.wallets import LeaderOptions
 from tests.builders import NOW
-from tests.cli_steps import HOSTILE, WALLET, copying, empty_home, fails, ledger_of, run_json, run_ok
+from tests.cli_steps import HOSTILE, WALLET, empty_home, fails, ledger_of, run_json, run_ok
 from tests.copy_builders import build_holding, build_trade
 from tests.live_home import KEY
 from tests.sandbox.conftest import SLUG
@@ -202,7 +202,7 @@ def test_what_stops_entries_alone_can_be_said_and_taken_back() -> None:
 def test_resume_lifts_the_throttle() -> None:
     run_ok("leaders", "add", WALLET, "--name", "whale")
     with ledger_of(Path(".polybot"), Mode.PAPER) as ledger:
-        copying(ledger).set_leader_state(
+        ledger.set_leader_state(
             LeaderAddress(WALLET), LeaderState.THROTTLED, reason="21 copies", at=NOW
         )
     assert run_json("leaders", "resume", "whale")["before"] == "throttled"

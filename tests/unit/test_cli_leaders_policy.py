@@ -11,7 +11,7 @@ from polybot.copy_trading.policy_rules import problems_of
 from polybot.domain.leaders import CopyPolicy, Sizing, SmallCopies
 from polybot.domain.modes import Mode
 from polybot.domain.orders import Side
-from tests.cli_steps import WALLET, copying, empty_home, fails, ledger_of, run_json, run_ok
+from tests.cli_steps import WALLET, empty_home, fails, ledger_of, run_json, run_ok
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_every_policy_field_can_be_given() -> None:
     )
     assert set(document["policy"]) == set(CopyPolicy.__dataclass_fields__)
     with ledger_of(Path(".polybot"), Mode.PAPER) as ledger:
-        (leader,) = copying(ledger).leaders()
+        (leader,) = ledger.leaders()
         assert leader.policy == expected
 
 

@@ -23,7 +23,7 @@ from polybot.errors import TransientError
 from tests.builders import NOW
 from tests.copy_builders import LEADER
 from tests.copy_desk import PATIENCE_S, WIDE, World
-from tests.copy_loop_steps import FullDisk, filled, position, rain, trade_number
+from tests.copy_loop_steps import FullDisk, filled, left_in_flight, position, rain, trade_number
 from tests.fakes import ScriptedExchange
 
 
@@ -93,9 +93,7 @@ async def test_stop_records_what_is_in_flight(world: World) -> None:
     world.follow()
     world.exchange = ScriptedExchange()
     async with world.looping(stop_within_s=0.05) as running:
-        await running.trading()
-        world.feed.tell(trade_number(1))
-        await running.until(lambda: running.status.orders.in_flight == 1)
+        await left_in_flight(running, trade_number(1))
         running.stop.set()
         assert running.task is not None
         status = await asyncio.wait_for(running.task, PATIENCE_S)
@@ -111,9 +109,7 @@ async def test_cancelled_loop_leaves_nothing_unrecorded(world: World) -> None:
     world.follow()
     world.exchange = ScriptedExchange()
     async with world.looping() as running:
-        await running.trading()
-        world.feed.tell(trade_number(1), rain(2))
-        await running.until(lambda: running.status.orders.in_flight == 1)
+        await left_in_flight(running, trade_number(1), rain(2))
         assert running.task is not None
         running.task.cancel()
         await asyncio.wait({running.task}, timeout=PATIENCE_S)
@@ -128,9 +124,7 @@ async def test_order_left_behind_is_looked_up_and_never_sent_again(world: World)
     world.follow()
     world.exchange = ScriptedExchange()
     async with world.looping(stop_within_s=0.05) as running:
-        await running.trading()
-        world.feed.tell(trade_number(1))
-        await running.until(lambda: running.status.orders.in_flight == 1)
+        await left_in_flight(running, trade_number(1))
     second = ScriptedExchange(filled)
     world.exchange = second
     with_order = world.exchange.reports
