@@ -24,7 +24,9 @@ ANSWERS = f"{LEADERS}test_answer_that_breaks_the_rules_is_counted_and_asked_for_
 WIRE = "unit/test_leader_wire.py::"
 FUZZ = "unit/test_leader_wire_fuzz.py::"
 FEED = "unit/test_leader_feed.py::"
-LOGS = f"{FEED}test_bad_logs_are_counted_and_the_socket_goes_on"
+FEED_CHAIN = "unit/test_leader_feed_chain.py::"
+FEED_DATA_API = "unit/test_leader_feed_data_api.py::"
+LOGS = f"{FEED_CHAIN}test_bad_logs_are_counted_and_the_socket_goes_on"
 BOOKS = "unit/test_book_feed.py::"
 BOOK_GAPS = "unit/test_book_feed_gaps.py::"
 GAPS = f"{BOOK_GAPS}test_book_is_unknown_once_something_was_missed"
@@ -124,7 +126,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{LOOP_ENDS}test_trade_that_failed_later_is_flagged",
         "contract/test_copy_ledger_holdings.py::"
         "test_failed_leader_trade_is_flagged_once_and_leaves_his_holding",
-        f"{FEED}test_removed_log_is_reported_and_its_return_is_not_told",
+        f"{FEED_CHAIN}test_removed_log_is_reported_and_its_return_is_not_told",
     ),
     19: (
         f"{LEADERS}test_rows_of_another_wallet_are_not_the_leaders",
@@ -134,10 +136,10 @@ INDEX: dict[int, tuple[str, ...]] = {
     21: (
         f"{LEADERS}test_pages_without_end_are_bounded_and_nothing_of_them_is_told",
         f"{LEADERS}test_empty_page_that_promises_more_is_bounded",
-        f"{FEED}test_row_that_moved_to_the_next_page_is_no_repeat",
+        f"{FEED_DATA_API}test_row_that_moved_to_the_next_page_is_no_repeat",
     ),
     22: (ANSWERS, f"{FEED}test_redirect_of_the_stream_leads_nowhere"),
-    23: (f"{FEED}test_request_for_rest_is_heeded_within_reason",),
+    23: (f"{FEED_DATA_API}test_request_for_rest_is_heeded_within_reason",),
     24: (
         "unit/test_venue_clock.py::test_two_seconds_are_the_most",
         "unit/test_venue_clock.py::"
