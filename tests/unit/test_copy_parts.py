@@ -6,12 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
-
 from polybot.copy_trading.background import Troubles, keep_running, repeat
-from polybot.copy_trading.catalog import KEPT_AFTER_END, MarketCatalog
 from polybot.copy_trading.drift import QUIET, compare_holdings, needs_seeding, seeds_of
-from polybot.copy_trading.echoes import MOST_TURNS, TRUSTED_FOR, Echo, EchoWatch
 from polybot.copy_trading.notices import copied_fill_alert, throttled_alert, voided_alert
 from polybot.copy_trading.seen import SeenKeys
 from polybot.copy_trading.status import summarise_latency
@@ -19,19 +15,12 @@ from polybot.copy_trading.tally import MOST_REASONS, NEWEST, OTHER, Latencies, T
 from polybot.copy_trading.turns import MarketTurns, happened_at
 from polybot.domain.alerts import AlertKind
 from polybot.domain.leaders import LeaderAddress, LeaderPosition, LeaderTradeKey
-from polybot.domain.markets import ConditionId, Market, MarketSeries, MarketWindow, OutcomeTokenId
+from polybot.domain.markets import ConditionId, OutcomeTokenId
 from polybot.domain.modes import Mode
 from polybot.domain.money import Shares, price, shares, usdc
 from polybot.domain.orders import Fill, FillStatus, Liquidity, OrderId, Side, TradeId
-from polybot.errors import DataError, TransientError
-from tests.builders import (
-    DOWN_TOKEN,
-    NOW,
-    UP_TOKEN,
-    WINDOW,
-    build_market,
-    build_order,
-)
+from polybot.errors import TransientError
+from tests.builders import DOWN_TOKEN, NOW, UP_TOKEN, build_order
 from tests.copy_builders import (
     LEADER,
     MARKET,
@@ -40,7 +29,6 @@ from tests.copy_builders import (
     build_leader,
     build_trade,
 )
-from tests.fakes_copying import SetClock
 
 OTHER_MARKET = ConditionId("0x" + "0f" * 32)
 
@@ -180,115 +168,6 @@ def test_overdue_event_leaves_its_queue() -> None:
     assert turns.free_markets() == ()
 
 
-# Loops of followers -----------------------------------------------------------------------------
-
-
-def _echo(watch: EchoWatch, turn: int, *, after_s: float = 1.0, size: str = "5") -> Echo:
-    """Place an order of ours of ten shares, then let the leader answer it."""
-    at = NOW + timedelta(seconds=20 * turn)
-    watch.note_order(build_trade(), Decimal(10), at)
-    return watch.hear(build_trade(size=size, traded_at=at + timedelta(seconds=after_s)))
-
-
-def _suspect(watch: EchoWatch, first_turn: int = 0) -> list[Echo]:
-    """Let the leader answer until he is suspected."""
-    return [_echo(watch, first_turn + turn) for turn in range(MOST_TURNS)]
-
-
-def test_leader_who_answers_every_order_is_suspected() -> None:
-    """In the same token and direction, with the same share of our size, again and again."""
-    assert _suspect(EchoWatch()) == [Echo.NONE] * (MOST_TURNS - 1) + [Echo.SUSPECTED]
-
-
-def test_suspect_who_falls_silent_twice_follows_us() -> None:
-    """Without our orders he has nothing to do."""
-    watch = EchoWatch()
-    _suspect(watch)
-    later = 2 * MOST_TURNS
-    assert _suspect(watch, later)[-1] is Echo.SUSPECTED
-    assert _echo(watch, 2 * later) is Echo.LOOP
-
-
-def test_suspect_who_goes_on_by_himself_is_trusted() -> None:
-    """A steady trader loses one copy an hour at most."""
-    watch = EchoWatch()
-    _suspect(watch)
-    last = NOW + timedelta(seconds=20 * (MOST_TURNS - 1) + 1)
-    assert watch.hear(build_trade(size="5", traded_at=last + timedelta(seconds=2))) is Echo.NONE
-    assert Echo.SUSPECTED not in _suspect(watch, MOST_TURNS)
-    in_an_hour = MOST_TURNS + int(TRUSTED_FOR.total_seconds() / 20)
-    assert Echo.SUSPECTED in _suspect(watch, in_an_hour)
-
-
-@pytest.mark.parametrize("odd", ["late", "other size", "twice", "other side"])
-def test_leader_on_his_own_business_is_left_alone(odd: str) -> None:
-    """One trade out of the pattern begins the count again."""
-    watch = EchoWatch()
-    for turn in range(MOST_TURNS - 1):
-        assert _echo(watch, turn) is Echo.NONE
-    last = MOST_TURNS
-    if odd == "late":
-        _echo(watch, last, after_s=60)
-    elif odd == "other size":
-        _echo(watch, last, size="70")
-    elif odd == "twice":
-        watch.hear(build_trade(traded_at=NOW + timedelta(seconds=20 * (last - 2) + 2)))
-    else:
-        at = NOW + timedelta(seconds=20 * last)
-        watch.note_order(build_trade(), Decimal(10), at)
-        assert watch.hear(build_trade(Side.SELL, traded_at=at)) is Echo.NONE
-        watch.hear(build_trade(size="70", traded_at=at))
-    assert _echo(watch, last + 1) is Echo.NONE
-
-
-def test_lifted_leader_is_counted_from_none_again() -> None:
-    """A person has looked at him."""
-    watch = EchoWatch()
-    _suspect(watch)
-    watch.forget(LEADER)
-    assert _echo(watch, 2 * MOST_TURNS) is Echo.NONE
-
-
-def test_watch_that_recalls_what_another_saw_goes_on_as_that_one() -> None:
-    """Whatever the moment of the restart: the same suspicions, and the same conclusion."""
-    turns = 2 * MOST_TURNS + 1
-    whole = EchoWatch()
-    seen = [_echo(whole, _apart(turn)) for turn in range(turns)]
-    assert seen[-1] is Echo.LOOP
-    for restart in range(turns):
-        anew = EchoWatch()
-        for turn in range(restart):
-            at = NOW + timedelta(seconds=20 * _apart(turn))
-            # In a loop our order copies his trade, which answers our order before it.
-            anew.note_order(build_trade(), Decimal(10), at)
-            answer = build_trade(size="5", traded_at=at + timedelta(seconds=1))
-            anew.recall(answer, was_left_out=seen[turn] is Echo.SUSPECTED)
-        rest = [_echo(anew, _apart(turn)) for turn in range(restart, turns)]
-        assert rest == seen[restart:], restart
-
-
-def _apart(turn: int) -> int:
-    """Leave a silence after every suspicion."""
-    return turn + 10 * (turn // MOST_TURNS)
-
-
-def test_what_was_done_counts_and_not_what_is_concluded_from_the_rest() -> None:
-    """A trade was left out although the turns before it are not read; another was copied."""
-    watch = EchoWatch()
-    watch.recall(build_trade(traded_at=NOW), was_left_out=True)
-    assert _suspect(watch, 3)[-1] is Echo.SUSPECTED
-    assert _echo(watch, 60) is Echo.LOOP
-    watch = EchoWatch()
-    for turn in range(MOST_TURNS):
-        at = NOW + timedelta(seconds=20 * turn)
-        watch.note_order(build_trade(), Decimal(10), at)
-        watch.recall(build_trade(size="5", traded_at=at), was_left_out=False)
-    assert _suspect(watch, 30)[-1] is Echo.SUSPECTED
-    # That was the first trade that was left out.
-    assert _suspect(watch, 60)[-1] is Echo.SUSPECTED
-    assert _echo(watch, 99) is Echo.LOOP
-
-
 # Background -------------------------------------------------------------------------------------
 
 
@@ -338,104 +217,6 @@ async def test_failing_chore_has_its_turn_again_and_recovers() -> None:
     assert trouble.is_over
     assert trouble.problem == "a defect"
     assert troubles.since("drift") is None
-
-
-# Catalog ----------------------------------------------------------------------------------------
-
-
-class Listing:
-    """Lists one market in every window, except where the test says otherwise."""
-
-    def __init__(self) -> None:
-        self.asked: list[MarketWindow] = []
-        self.refusals: dict[MarketWindow, Exception] = {}
-
-    async def find_market(self, window: MarketWindow) -> Market:
-        self.asked.append(window)
-        if window in self.refusals:
-            raise self.refusals[window]
-        names = (f"{window.slug}-{outcome}" for outcome in MARKET.token_ids)
-        tokens = dict(zip(MARKET.token_ids, map(OutcomeTokenId, names), strict=True))
-        return build_market(
-            window=window, condition_id=ConditionId(f"0x{window.start_s:064x}"), token_ids=tokens
-        )
-
-
-def _catalog(listing: Listing, clock: SetClock) -> tuple[MarketCatalog, Troubles, list[int]]:
-    troubles, changes = Troubles(clock.instant), []
-    catalog = MarketCatalog(
-        listing,  # type: ignore[arg-type]  # the catalog finds markets and nothing else
-        clock,
-        troubles,
-        on_change=lambda tokens: changes.append(len(tokens)),
-    )
-    catalog.cover((MarketSeries(asset="btc", duration="15m"),))
-    return catalog, troubles, changes
-
-
-async def test_catalog_knows_the_running_window_and_the_next() -> None:
-    """A leader's first trade in a window finds its market."""
-    listing, clock = Listing(), SetClock(NOW)
-    catalog, _, changes = _catalog(listing, clock)
-    await catalog.refresh()
-    following = WINDOW.series.window_at(WINDOW.end)
-    assert set(listing.asked) == {WINDOW, following}
-    market = catalog.market_of(OutcomeTokenId(f"{following.slug}-Up"))
-    assert market is not None
-    assert market.window == following
-    assert changes == [4]
-    assert len(catalog.current_tokens()) == 2
-
-
-async def test_catalog_asks_again_only_when_it_is_due() -> None:
-    """Four looks a second are no four requests a second."""
-    listing, clock = Listing(), SetClock(NOW)
-    catalog, _, _ = _catalog(listing, clock)
-    await catalog.refresh()
-    await catalog.refresh()
-    assert len(listing.asked) == 2
-
-
-async def test_catalog_forgets_windows_that_ended_a_while_ago() -> None:
-    """But not at once: their last trades are still told."""
-    listing, clock = Listing(), SetClock(NOW)
-    catalog, _, _ = _catalog(listing, clock)
-    await catalog.refresh()
-    token = OutcomeTokenId(f"{WINDOW.slug}-Up")
-    clock.at = WINDOW.end + timedelta(seconds=30)
-    await catalog.refresh()
-    assert catalog.market_of(token) is not None
-    clock.at = WINDOW.end + KEPT_AFTER_END
-    await catalog.refresh()
-    assert catalog.market_of(token) is None
-    assert len(catalog) == 2
-
-
-async def test_catalog_fetches_a_market_that_a_leader_traded_in() -> None:
-    """Names that are no window of ours are ignored, however many."""
-    listing, clock = Listing(), SetClock(NOW)
-    catalog, _, _ = _catalog(listing, clock)
-    wanted = MarketSeries(asset="eth", duration="5m").window_at(NOW)
-    catalog.ask_for(wanted.slug)
-    catalog.ask_for("will-it-rain")
-    catalog.ask_for("btc-updown-15m-900000000")
-    await catalog.refresh()
-    assert wanted in listing.asked
-    assert len(listing.asked) == 3
-
-
-async def test_market_that_is_not_listed_yet_is_no_trouble() -> None:
-    """The running one is."""
-    listing, clock = Listing(), SetClock(NOW)
-    following = WINDOW.series.window_at(WINDOW.end)
-    listing.refusals[following] = TransientError("not listed yet")
-    catalog, troubles, _ = _catalog(listing, clock)
-    await catalog.refresh()
-    assert troubles.listed() == ()
-    listing.refusals[WINDOW] = DataError("of an unknown version", reason="market-version")
-    catalog, troubles, _ = _catalog(listing, clock)
-    await catalog.refresh()
-    assert [trouble.part for trouble in troubles.listed()] == ["catalog"]
 
 
 # Drift ------------------------------------------------------------------------------------------
