@@ -134,7 +134,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{TLS}test_proxy_of_the_environment_sees_neither_order_nor_credentials",
     ),
     23: (
-        "unit/test_polymarket_order_wire.py::test_retry_after_is_honoured_and_clamped",
+        "unit/test_polymarket_order_wire_refused.py::test_retry_after_is_honoured_and_clamped",
         "contract/test_web.py::test_wait_is_clamped_whatever_the_server_asks",
     ),
     24: (
