@@ -177,7 +177,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{LIVE}test_forged_time_trades_no_window",
         "contract/test_ledger_decisions.py::test_second_claim_of_a_key_returns_the_first",
         "unit/test_execution.py::test_second_placement_of_a_decision_sends_nothing",
-        "unit/test_live_gate.py::test_a_live_bot_without_the_second_word_may_not_trade",
+        "unit/test_live_gate_bot.py::test_a_live_bot_without_the_second_word_may_not_trade",
     ),
     37: (
         f"{LIVE}test_signal_that_ends_the_process_leaves_the_order_on_record",
