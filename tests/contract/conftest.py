@@ -1,11 +1,11 @@
-"""Databases that the ledger's contract runs against: SQLite files and a throw-away PostgreSQL."""
+"""What contracts run against: ledgers in SQLite and a throw-away PostgreSQL, a scripted server."""
 
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from decimal import Decimal
@@ -18,6 +18,7 @@ import pytest
 from polybot.adapters.storage.ledger import SqlLedger, open_ledger
 from polybot.domain.modes import Mode
 from tests.builders import NOW
+from tests.scripted_server import ScriptedServer, scripted_server
 
 OpenLedger = Callable[[], SqlLedger]
 
@@ -100,3 +101,10 @@ def rich(ledger: SqlLedger) -> SqlLedger:
     """Return a ledger with 1000 USDC."""
     ledger.deposit(Decimal(1000), reference="start", at=NOW - timedelta(days=1))
     return ledger
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    """Serve what the test writes, on loopback."""
+    async with scripted_server() as running:
+        yield running

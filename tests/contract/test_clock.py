@@ -1,7 +1,7 @@
 """Both clocks keep the port's promises; the sandbox's is asked on a real sandbox."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -32,12 +32,6 @@ def stepped() -> SteppedClock:
 @pytest.fixture
 def stepped_url(stepped: SteppedClock) -> Iterator[str]:
     yield from serve(stepped)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    async with scripted_server() as running:
-        yield running
 
 
 async def test_system_clock_is_aware_utc() -> None:

@@ -14,27 +14,13 @@ from polybot.ports import MarketData
 from tests import payloads
 from tests.fakes import FixedClock
 from tests.payloads import CONDITION, NOW, UP, WINDOW
-from tests.scripted_server import (
-    Answer,
-    ScriptedServer,
-    body,
-    cut_off,
-    hang_up,
-    scripted_server,
-    silence,
-)
+from tests.scripted_server import Answer, ScriptedServer, body, cut_off, hang_up, silence
 
 EVENT = f"/events/slug/{WINDOW.slug}"
 CLOB = f"/clob-markets/{CONDITION}"
 BOOK = "/book"
 RESOLUTIONS = "/v2/resolutions"
 TRADES = "/v2/trades"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    async with scripted_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -28,12 +28,6 @@ from tests.scripted_server import (
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    async with scripted_server() as running:
-        yield running
-
-
-@pytest.fixture
 async def web() -> AsyncIterator[WebClient]:
     async with WebClient(timeout_s=0.5) as client:
         yield client
