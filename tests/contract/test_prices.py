@@ -1,8 +1,6 @@
 """Candles through ccxt against a real server that speaks as the three exchanges do."""
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,70 +15,21 @@ from polybot.errors import (
     TransientError,
 )
 from tests.fakes import FixedClock
-from tests.scripted_server import (
-    Answer,
-    ScriptedServer,
-    body,
-    cut_off,
-    hang_up,
-    scripted_server,
-    silence,
+from tests.prices_steps import (
+    BINANCE,
+    END,
+    END_S,
+    binance_candles,
+    fetch,
+    kline,
+    klines,
+    open_prices,
 )
+from tests.scripted_server import Answer, ScriptedServer, body, cut_off, hang_up, silence
 
-END = datetime(2026, 10, 5, 23, 0, tzinfo=UTC)
-END_S = int(END.timestamp())
-BINANCE = "/api/v3/klines"
 COINBASE = "/api/v3/brokerage/market/products/BTC-USD/candles"
 KRAKEN = "/0/public/OHLC"
 ALL = ("binance", "coinbase", "kraken")
-
-
-def kline(open_s: int, close: Any = "77000.5", **changes: Any) -> list[Any]:
-    """Return a row as Binance gives it."""
-    values = {"open": "77000.5", "high": "78000", "low": "76000", "volume": "1.5"} | changes
-    row = [values["open"], values["high"], values["low"], close, values["volume"]]
-    return [open_s * 1000, *row, open_s * 1000 + 59_999, "0", 7, "0", "0", "0"]
-
-
-def klines(count: int, *, end_s: int = END_S) -> list[list[Any]]:
-    """Return closed rows that end at ``end_s``, oldest first."""
-    return [kline(end_s - (count - place) * 60) for place in range(count)]
-
-
-def binance_candles(open_s: int = END_S + 60) -> Answer:
-    """Answer as Binance does from a series that never ends, the last candle unfinished."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        start_s = int(request.query["startTime"]) // 1000
-        last_s = min(int(request.query["endTime"]) // 1000, open_s)
-        limit = int(request.query["limit"])
-        opens = range(start_s, last_s + 1, 60)[:limit]
-        return web.json_response([kline(one) for one in opens])
-
-    return answer
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    async with scripted_server() as running:
-        yield running
-
-
-def open_prices(server: ScriptedServer, *exchanges: str, **more: Any) -> CcxtPrices:
-    """Return a feed whose exchanges all live on the scripted server; 11 s have passed."""
-    return CcxtPrices(
-        exchanges=exchanges or ("binance",),
-        timeout_s=more.pop("timeout_s", 2),
-        clock=FixedClock(more.pop("at", END + timedelta(seconds=11))),
-        base_url=more.pop("base_url", server.url),
-        **more,
-    )
-
-
-async def fetch(prices: CcxtPrices, count: int = 5, **more: Any) -> Any:
-    return await prices.closed_candles(
-        more.pop("asset", "btc"), timeframe_s=60, end=more.pop("end", END), count=count
-    )
 
 
 async def test_binance_gives_exactly_the_closed_candles(server: ScriptedServer) -> None:
@@ -162,11 +111,6 @@ async def test_every_asset_has_its_market(server: ScriptedServer, asset: str, sy
     assert server.asked(BINANCE)[0]["symbol"] == symbol
 
 
-def files_in(folder: Path) -> list[Path]:
-    """Return what lies in a folder."""
-    return list(folder.iterdir())
-
-
 FAILURES: dict[str, tuple[Answer, type[PolybotError]]] = {
     "500": (body(b"oops", status=500), TransientError),
     "503": (body(b"", status=503), TransientError),
@@ -241,124 +185,6 @@ async def test_bad_candles_beside_a_blocked_exchange_are_bad_data(server: Script
     assert caught.value.reason == "candles-stale"
 
 
-def broken(name: str) -> list[Any]:
-    """Return five candles with one thing wrong."""
-    rows: list[Any] = klines(5)
-    if name == "gap":
-        del rows[2]
-    elif name == "gap-at-the-start":
-        del rows[0]
-    elif name == "twice":
-        rows[2] = rows[1]
-    elif name == "off-grid":
-        rows[2][0] += 1000
-    elif name == "off-grid-by-a-millisecond":
-        rows[2][0] += 1
-    elif name == "time-null":
-        rows[2][0] = None
-    elif name == "row-of-null":
-        rows[2] = [None] * 12
-    elif name == "row-short":
-        rows[2] = rows[2][:3]
-    elif name == "row-text":
-        rows[2] = "candle"
-    else:
-        field, value = BROKEN_VALUES[name]
-        rows[2][field] = value
-    return rows
-
-
-BROKEN_VALUES: dict[str, tuple[int, Any]] = {
-    "open-zero": (1, "0"),
-    "open-negative": (1, "-77000"),
-    "high-below-close": (2, "77000"),
-    "low-above-open": (3, "77001"),
-    "close-null": (4, None),
-    "close-text": (4, "soon"),
-    "close-nan": (4, "NaN"),
-    "close-infinity": (4, "Infinity"),
-    "close-1e400": (4, "1e400"),
-    "volume-negative": (5, "-1"),
-    "volume-null": (5, None),
-}
-BROKEN: dict[str, str] = {
-    "gap": "candles-gap",
-    "gap-at-the-start": "candles-gap",
-    "twice": "candles-gap",
-    "off-grid": "candles-gap",
-    "off-grid-by-a-millisecond": "candles-malformed",
-    # ccxt drops rows that have no time; the hole remains.
-    "time-null": "candles-gap",
-    "row-of-null": "candles-gap",
-    "row-short": "candles-malformed",
-    "row-text": "candles-gap",
-    "open-zero": "candles-implausible",
-    "open-negative": "candles-implausible",
-    "high-below-close": "candles-implausible",
-    "low-above-open": "candles-implausible",
-    "close-null": "candles-malformed",
-    "close-text": "candles-malformed",
-    "close-nan": "candles-implausible",
-    "close-infinity": "candles-implausible",
-    "close-1e400": "candles-implausible",
-    "volume-negative": "candles-implausible",
-    "volume-null": "candles-malformed",
-}
-
-
-@pytest.mark.parametrize("name", list(BROKEN))
-async def test_broken_candles_make_no_signal(server: ScriptedServer, name: str) -> None:
-    """One bad candle spoils the series, and the reason says how."""
-    server.on(BINANCE, broken(name))
-    async with open_prices(server) as prices:
-        with pytest.raises(DataError) as caught:
-            await fetch(prices)
-    assert caught.value.reason == BROKEN[name]
-
-
-@pytest.mark.parametrize(
-    ("factor", "is_refused"), [(10, True), (0.1, True), (1.31, True), (1.29, False), (0.71, False)]
-)
-async def test_close_that_jumps_is_implausible(
-    server: ScriptedServer, factor: float, is_refused: bool
-) -> None:
-    """Thirty per cent in one candle is a typing error, not a market."""
-    rows = klines(5)
-    rows[4] = kline(END_S - 60, 77000.5 * factor, high="999999", low="1")
-    server.on(BINANCE, rows)
-    async with open_prices(server) as prices:
-        if is_refused:
-            with pytest.raises(DataError) as caught:
-                await fetch(prices)
-            assert caught.value.reason == "candles-implausible"
-        else:
-            assert len((await fetch(prices)).candles) == 5
-
-
-@pytest.mark.parametrize(
-    ("after_s", "kind"), [(0, TransientError), (9.9, TransientError), (10, DataError)]
-)
-async def test_missing_last_candle_is_waited_for_ten_seconds(
-    server: ScriptedServer, after_s: float, kind: type[PolybotError]
-) -> None:
-    """At first it is late, then it is stale."""
-    server.on(BINANCE, klines(5)[:-1])
-    async with open_prices(server, at=END + timedelta(seconds=after_s)) as prices:
-        with pytest.raises(kind) as caught:
-            await fetch(prices)
-    assert type(caught.value) is kind
-    if isinstance(caught.value, DataError):
-        assert caught.value.reason == "candles-stale"
-
-
-async def test_candles_that_are_not_closed_are_not_asked_for(server: ScriptedServer) -> None:
-    """Nobody can know them yet."""
-    async with open_prices(server, at=END - timedelta(milliseconds=1)) as prices:
-        with pytest.raises(TransientError):
-            await fetch(prices)
-    assert server.requests == []
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -391,99 +217,3 @@ def test_unknown_exchange_is_a_setting_to_change(exchanges: tuple[str, ...]) -> 
     """Said at once, with the names that are known."""
     with pytest.raises(ConfigurationError, match="binance, coinbase, kraken"):
         CcxtPrices(exchanges=exchanges, timeout_s=1, clock=FixedClock(END))
-
-
-async def test_window_is_fetched_once(server: ScriptedServer, tmp_path: Path) -> None:
-    """Another process with the same folder does not ask again, and gets the same floats."""
-    server.on(BINANCE, klines(5))
-    async with open_prices(server, cache_dir=tmp_path / "new") as prices:
-        first = await fetch(prices)
-    async with open_prices(server, cache_dir=tmp_path / "new") as prices:
-        assert await fetch(prices) == first
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b"null",
-        b"[" * 50_000,
-        b'{"symbol": "BTC/USDT", "source": "x", "rows": []}',
-        b"\xff",
-        b"x" * (1 << 21),
-    ],
-    ids=["empty", "half", "null", "deep", "no-rows", "not-utf-8", "huge"],
-)
-async def test_corrupt_cache_is_fetched_again(
-    server: ScriptedServer, tmp_path: Path, content: bytes
-) -> None:
-    """A broken file costs one request and is replaced."""
-    server.on(BINANCE, klines(5))
-    async with open_prices(server, cache_dir=tmp_path) as prices:
-        first = await fetch(prices)
-        (file,) = files_in(tmp_path)
-        file.write_bytes(content)
-        assert await fetch(prices) == first
-        assert await fetch(prices) == first
-    assert len(server.requests) == 2
-
-
-async def test_tampered_cache_is_checked_like_an_answer(
-    server: ScriptedServer, tmp_path: Path
-) -> None:
-    """Candles from the disk pass the same checks as candles from an exchange."""
-    server.on(BINANCE, klines(5))
-    async with open_prices(server, cache_dir=tmp_path) as prices:
-        await fetch(prices)
-        (file,) = files_in(tmp_path)
-        file.write_text(file.read_text().replace("77000.5", "NaN"))
-        assert set((await fetch(prices)).closes) == {77000.5}
-
-
-async def test_cache_never_mixes_sources(server: ScriptedServer, tmp_path: Path) -> None:
-    """Another exchange, another address, another window or count is another file."""
-    server.on(BINANCE, binance_candles())
-    server.on("/other" + BINANCE, binance_candles())
-    async with open_prices(server, cache_dir=tmp_path) as prices:
-        await fetch(prices)
-        await fetch(prices, count=4)
-        await fetch(prices, end=END - timedelta(seconds=60))
-        await fetch(prices, asset="eth")
-    async with open_prices(server, "binance", "kraken", cache_dir=tmp_path) as prices:
-        await fetch(prices)
-    async with open_prices(server, cache_dir=tmp_path, base_url=server.url + "/other/") as prices:
-        await fetch(prices)
-    assert len(server.requests) == 6
-    assert server.requests[-1].path == "/other" + BINANCE
-
-
-async def test_failures_are_not_kept(server: ScriptedServer, tmp_path: Path) -> None:
-    """The next try asks again."""
-    server.on(BINANCE, body(b"", status=500), klines(5))
-    async with open_prices(server, cache_dir=tmp_path) as prices:
-        with pytest.raises(TransientError):
-            await fetch(prices)
-        assert len((await fetch(prices)).candles) == 5
-
-
-async def test_cache_keeps_the_newest_fifty(server: ScriptedServer, tmp_path: Path) -> None:
-    """The folder does not grow for ever."""
-    server.on(BINANCE, binance_candles())
-    async with open_prices(server, cache_dir=tmp_path) as prices:
-        for minute in range(55):
-            await fetch(prices, end=END - timedelta(minutes=60 - minute))
-        assert len(files_in(tmp_path)) == 50
-        await fetch(prices, end=END - timedelta(minutes=6))
-    assert len(server.requests) == 55
-
-
-async def test_unwritable_cache_costs_only_requests(server: ScriptedServer, tmp_path: Path) -> None:
-    """A folder that cannot be made is no reason not to trade."""
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    server.on(BINANCE, klines(5))
-    async with open_prices(server, cache_dir=blocked / "cache") as prices:
-        assert await fetch(prices) == await fetch(prices)
-    assert len(server.requests) == 2

@@ -41,7 +41,7 @@ LOOP_LEADERS = "unit/test_copy_loop_leaders.py::"
 LOOP_ENDS = "unit/test_copy_loop_ends.py::"
 CLI = "unit/test_cli_leaders.py::"
 WATCH = "unit/test_feed_watch.py::"
-PRICES = "contract/test_prices.py::"
+PRICES = "contract/test_prices_bad_candles.py::"
 
 INDEX: dict[int, tuple[str, ...]] = {
     1: (
