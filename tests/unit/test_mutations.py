@@ -23,13 +23,14 @@ from hypothesis import Phase, settings
 from polybot import accounting, execution, limits, market_orders, risk
 from polybot.adapters import paper
 from polybot.domain import matching
-from tests import execution_desk
+from tests import execution_desk, paper_desk
 from tests.unit import (
     test_accounting,
     test_execution,
     test_execution_reconciling,
     test_matching,
     test_paper,
+    test_paper_resting,
     test_risk,
 )
 from tests.unit.mutants import MUTANTS, Mutant
@@ -43,7 +44,7 @@ JUDGES: dict[ModuleType, tuple[ModuleType, ...]] = {
     market_orders: (test_risk,),
     risk: (test_risk,),
     execution: (execution_desk, test_execution, test_execution_reconciling),
-    paper: (test_paper,),
+    paper: (paper_desk, test_paper, test_paper_resting),
 }
 # A mutant is judged by whether it fails, not by the smallest example that makes it fail.
 settings.register_profile(
