@@ -23,7 +23,7 @@ from hypothesis import Phase, settings
 from polybot import accounting, execution, limits, market_orders, risk
 from polybot.adapters import paper
 from polybot.domain import matching
-from tests import execution_desk, paper_desk
+from tests import execution_desk, paper_desk, risk_steps
 from tests.unit import (
     test_accounting,
     test_execution,
@@ -32,6 +32,7 @@ from tests.unit import (
     test_paper,
     test_paper_resting,
     test_risk,
+    test_risk_orders,
 )
 from tests.unit.mutants import MUTANTS, Mutant
 
@@ -39,10 +40,10 @@ from tests.unit.mutants import MUTANTS, Mutant
 # module through is loaded again before them.
 JUDGES: dict[ModuleType, tuple[ModuleType, ...]] = {
     matching: (test_matching,),
-    limits: (test_risk,),
+    limits: (risk_steps, test_risk, test_risk_orders),
     accounting: (test_accounting,),
-    market_orders: (test_risk,),
-    risk: (test_risk,),
+    market_orders: (risk_steps, test_risk, test_risk_orders),
+    risk: (risk_steps, test_risk, test_risk_orders),
     execution: (execution_desk, test_execution, test_execution_reconciling),
     paper: (paper_desk, test_paper, test_paper_resting),
 }
