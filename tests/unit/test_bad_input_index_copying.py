@@ -10,17 +10,24 @@ from collections import Counter
 import pytest
 
 from tests.leader_bad_rows import BAD_FRAMES, BAD_PAGES, BAD_ROWS
-from tests.unit import bad_account_answers, bad_answers, test_book_feed_gaps, test_leader_bad_input
+from tests.unit import (
+    bad_account_answers,
+    bad_answers,
+    test_book_feed_gaps,
+    test_leader_bad_input,
+    test_leader_bad_input_data_api,
+)
 from tests.unit.test_bad_input_index import functions_of
 
 ROWS = tuple(range(1, 32))
 
 LEADERS = "unit/test_leader_bad_input.py::"
+DATA_API = "unit/test_leader_bad_input_data_api.py::"
 FRAMES = f"{LEADERS}test_every_bad_frame_is_counted_and_the_connection_goes_on"
 TRADED = "unit/test_bad_input_copying.py::test_nothing_is_traded_on_any_bad_frame"
-PAGE_ROWS = f"{LEADERS}test_bad_rows_hide_no_good_ones_and_are_counted_once"
-PAGES = f"{LEADERS}test_bad_page_is_counted_and_the_next_one_is_read"
-ANSWERS = f"{LEADERS}test_answer_that_breaks_the_rules_is_counted_and_asked_for_again"
+PAGE_ROWS = f"{DATA_API}test_bad_rows_hide_no_good_ones_and_are_counted_once"
+PAGES = f"{DATA_API}test_bad_page_is_counted_and_the_next_one_is_read"
+ANSWERS = f"{DATA_API}test_answer_that_breaks_the_rules_is_counted_and_asked_for_again"
 WIRE = "unit/test_leader_wire.py::"
 FUZZ = "unit/test_leader_wire_fuzz.py::"
 FEED = "unit/test_leader_feed.py::"
@@ -54,7 +61,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{LEADERS}test_frame_that_breaks_the_rules_ends_only_its_connection",
         f"{LEADERS}test_compression_is_not_even_offered",
         f"{LEADERS}test_bomb_through_the_stream_costs_next_to_no_memory",
-        f"{LEADERS}test_packed_page_costs_next_to_no_memory",
+        f"{DATA_API}test_packed_page_costs_next_to_no_memory",
         ANSWERS,
         f"{BOOK_GAPS}test_compressed_bomb_is_never_unpacked",
     ),
@@ -101,7 +108,7 @@ INDEX: dict[int, tuple[str, ...]] = {
         TRADED,
         f"{WIRE}test_near_miss_of_an_address_is_nobody_we_follow",
         f"{WIRE}test_address_as_sent_is_the_address_in_lower_case",
-        f"{LEADERS}test_rows_of_another_wallet_are_not_the_leaders",
+        f"{DATA_API}test_rows_of_another_wallet_are_not_the_leaders",
         f"{CLI}test_near_miss_of_an_address_is_refused_with_the_reason",
     ),
     15: (FRAMES, TRADED, PAGE_ROWS, GAPS),
@@ -129,13 +136,13 @@ INDEX: dict[int, tuple[str, ...]] = {
         f"{FEED_CHAIN}test_removed_log_is_reported_and_its_return_is_not_told",
     ),
     19: (
-        f"{LEADERS}test_rows_of_another_wallet_are_not_the_leaders",
+        f"{DATA_API}test_rows_of_another_wallet_are_not_the_leaders",
         f"{LOOP}test_strangers_are_not_recorded",
     ),
     20: (FRAMES, TRADED, PAGES, NOISE, BOOK_ANSWERS),
     21: (
-        f"{LEADERS}test_pages_without_end_are_bounded_and_nothing_of_them_is_told",
-        f"{LEADERS}test_empty_page_that_promises_more_is_bounded",
+        f"{DATA_API}test_pages_without_end_are_bounded_and_nothing_of_them_is_told",
+        f"{DATA_API}test_empty_page_that_promises_more_is_bounded",
         f"{FEED_DATA_API}test_row_that_moved_to_the_next_page_is_no_repeat",
     ),
     22: (ANSWERS, f"{FEED}test_redirect_of_the_stream_leads_nowhere"),
@@ -212,7 +219,7 @@ def cases() -> Counter[str]:
             "fields of a row, through the Data API": fields - times,
             "frames": len(BAD_FRAMES),
             "pages": len(BAD_PAGES),
-            "answers": len(test_leader_bad_input.REFUSED),
+            "answers": len(test_leader_bad_input_data_api.REFUSED),
             "hostile texts": len(test_leader_bad_input.HOSTILE_TEXTS),
             "book events": len(test_book_feed_gaps.GAPS),
             "book noise": len(test_book_feed_gaps.NOISE),
