@@ -40,7 +40,7 @@ test-unit: setup  # Everything else
 
 coverage: setup  ## Show that the money paths are covered, branch by branch
 	$(BIN)/python -m pytest -q --cov-branch --cov-report=term-missing --cov-fail-under=95 \
-	  $(addprefix --cov=polybot.,accounting adapters.paper domain.matching execution limits risk) \
+	  $(addprefix --cov=polybot.,accounting adapters.paper domain.matching execution limits look_ups risk) \
 	  tests/unit/test_accounting.py tests/unit/test_execution.py \
 	  tests/unit/test_execution_reconciling.py tests/unit/test_matching.py \
 	  tests/unit/test_paper.py tests/unit/test_paper_resting.py tests/unit/test_risk.py \

@@ -5,7 +5,7 @@ cancelled run, an answer that never comes) leaves an order that is SENDING or UN
 reservation, and is reconciled by its id. Nothing here ever sends a second time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
@@ -30,6 +30,7 @@ from polybot.domain.orders import (
 )
 from polybot.errors import DataError, PermanentError, TransientError
 from polybot.limits import RiskLimits, ledger_checks
+from polybot.look_ups import look_up_each
 from polybot.ports import AccountExchange, Clock, Exchange, Ledger
 
 # A run that is placing an order has it SENDING for as long as the request may take: seconds. A
@@ -187,7 +188,10 @@ async def reconcile(
     fills: list[Fill] = []
     closed: list[OrderId] = []
     problems: list[str] = []
-    reports = await _look_up(exchange, due)
+    if len(due) > FEW_ORDERS:
+        reports = await exchange.look_up_many(due)
+    else:
+        reports = await look_up_each(exchange, due)
     for record, report in zip(due, reports, strict=True):
         if isinstance(report, TransientError | DataError):
             problems.append(f"{record.order_id}: {report}")
@@ -205,20 +209,6 @@ async def reconcile(
         closed=tuple(closed),
         problems=tuple(problems),
     )
-
-
-async def _look_up(
-    exchange: AccountExchange, records: Sequence[OrderRecord]
-) -> Sequence[OrderReport | TransientError | DataError]:
-    if len(records) > FEW_ORDERS:
-        return await exchange.look_up_many(records)
-    found: list[OrderReport | TransientError | DataError] = []
-    for record in records:
-        try:
-            found.append(await exchange.look_up(record))
-        except (TransientError, DataError) as problem:
-            found.append(problem)
-    return found
 
 
 def _is_no_news(record: OrderRecord, report: OrderReport) -> bool:

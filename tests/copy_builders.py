@@ -14,6 +14,7 @@ from polybot.domain.leaders import (
     LeaderAddress,
     LeaderConversion,
     LeaderHolding,
+    LeaderPosition,
     LeaderSpending,
     LeaderState,
     LeaderTrade,
@@ -96,6 +97,23 @@ def build_holding(leader_size: str = "0", our_size: str = "0", **changes: Any) -
     for name, value in changes.items():
         values[name] = Decimal(value) if isinstance(value, str) and name in values else value
     return LeaderHolding(**values)
+
+
+def build_position(size: str, **changes: Any) -> LeaderPosition:
+    """Return so many Up shares of the leader as the Data API shows them."""
+    values: dict[str, Any] = {
+        "token_id": UP_TOKEN,
+        "condition_id": MARKET.condition_id,
+        "slug": MARKET.slug,
+        "title": "",
+        "outcome": "Up",
+        "size": Shares(Decimal(size)),
+        "average_price": Decimal("0.5"),
+        "value_usdc": Decimal(0),
+        "realised_pnl_usdc": Decimal(0),
+        "is_open": True,
+    }
+    return LeaderPosition(**{**values, **changes})
 
 
 def build_spending(**changes: Any) -> LeaderSpending:

@@ -8,12 +8,10 @@ from polybot.domain.books import OrderBook
 from polybot.domain.leaders import (
     LeaderAddress,
     LeaderHolding,
-    LeaderPosition,
     LeaderState,
     LeaderTrade,
 )
 from polybot.domain.markets import ConditionId, OutcomeTokenId
-from polybot.domain.money import Shares
 from polybot.domain.orders import (
     Accepted,
     PreparedOrder,
@@ -79,21 +77,6 @@ def filled(prepared: PreparedOrder) -> Accepted:
     size = "10" if prepared.order.side is Side.BUY else str(prepared.order.size)
     fill = a_fill(prepared.order_id, size)
     return Accepted(order_id=prepared.order_id, is_resting=False, fills=(fill,))
-
-
-def position(size: str) -> LeaderPosition:
-    return LeaderPosition(
-        token_id=UP_TOKEN,
-        condition_id=MARKET.condition_id,
-        slug=MARKET.slug,
-        title="",
-        outcome="Up",
-        size=Shares(Decimal(size)),
-        average_price=Decimal("0.5"),
-        value_usdc=Decimal(0),
-        realised_pnl_usdc=Decimal(0),
-        is_open=True,
-    )
 
 
 async def left_in_flight(running: Running, *trades: LeaderTrade) -> None:

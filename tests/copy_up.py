@@ -237,6 +237,10 @@ class CopyUp:
             if record.verdict is CopyVerdict.PLACED and record.trade.traded_at >= instant
         )
 
+    def reasons(self, ledger: SqlLedger) -> list[tuple[str, str]]:
+        """Return why the newest trades were not copied, for whoever reads a failure."""
+        return [(one.reason_code, one.reason) for one in ledger.copy_log(limit=9)]
+
     def resumed_within(
         self, ledger: SqlLedger, limit_s: float, *, other_than: Lease | None = None
     ) -> float:
@@ -250,8 +254,7 @@ class CopyUp:
         while not self._resumed(ledger, began_at, other_than):
             now = time.monotonic()
             assert now - began < limit_s, (
-                f"nothing was copied within {limit_s} s: "
-                f"{[(one.reason_code, one.reason) for one in ledger.copy_log(limit=9)]}"
+                f"nothing was copied within {limit_s} s: {self.reasons(ledger)}"
             )
             if now >= next_trade:
                 self.trade()

@@ -23,6 +23,7 @@ from polybot.domain.orders import (
     SubmitResult,
 )
 from polybot.errors import DataError, TransientError
+from polybot.look_ups import look_up_each
 
 
 class FixedClock:
@@ -117,13 +118,7 @@ class ScriptedExchange:
     async def look_up_many(
         self, records: Sequence[OrderRecord]
     ) -> tuple[OrderReport | TransientError | DataError, ...]:
-        found: list[OrderReport | TransientError | DataError] = []
-        for record in records:
-            try:
-                found.append(await self.look_up(record))
-            except (TransientError, DataError) as problem:
-                found.append(problem)
-        return tuple(found)
+        return await look_up_each(self, records)
 
     async def cancel(self, record: OrderRecord) -> OrderReport:
         return await self.look_up(record)

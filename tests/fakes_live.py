@@ -35,7 +35,8 @@ from polybot.domain.venue_account import (
     VenueTrades,
     VenueTradeStatus,
 )
-from polybot.errors import TransientError
+from polybot.errors import DataError, TransientError
+from polybot.look_ups import look_up_each
 
 RATE = Decimal("0.07")
 
@@ -241,14 +242,8 @@ class FakeLiveExchange:
 
     async def look_up_many(
         self, records: Sequence[OrderRecord]
-    ) -> tuple[OrderReport | TransientError, ...]:
-        found: list[OrderReport | TransientError] = []
-        for record in records:
-            try:
-                found.append(await self.look_up(record))
-            except TransientError as problem:
-                found.append(problem)
-        return tuple(found)
+    ) -> tuple[OrderReport | TransientError | DataError, ...]:
+        return await look_up_each(self, records)
 
     async def cancel(self, record: OrderRecord) -> OrderReport:
         self.venue.cancelled.append(record.order_id)

@@ -34,6 +34,7 @@ from polybot.domain.orders import (
     TradeId,
 )
 from polybot.errors import DataError, PolybotError, TransientError
+from polybot.look_ups import look_up_each
 from polybot.ports import Clock, MarketData
 
 # The venue stops a GTD order one minute before its expiration, and takes none that expires in
@@ -133,13 +134,7 @@ class PaperExchange:
         self, records: Sequence[OrderRecord]
     ) -> tuple[OrderReport | TransientError | DataError, ...]:
         """Return what became of each paper order, or why it is not known."""
-        found: list[OrderReport | TransientError | DataError] = []
-        for record in records:
-            try:
-                found.append(await self.look_up(record))
-            except (TransientError, DataError) as problem:
-                found.append(problem)
-        return tuple(found)
+        return await look_up_each(self, records)
 
     async def cancel(self, record: OrderRecord) -> OrderReport:
         """Take a resting order out of the book; what traded through it until now still counts."""

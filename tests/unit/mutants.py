@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from polybot import accounting, execution, limits, market_orders, risk
+from polybot import accounting, execution, limits, look_ups, market_orders, risk
 from polybot.adapters import paper
 from polybot.domain import matching
 
@@ -132,16 +132,12 @@ MUTANTS: list[Mutant] = [
     (execution, "ledger.set_trading_state(change, alert=alert)", "pass"),
     (execution, "age < timedelta(seconds=grace_s)", "age <= timedelta(seconds=grace_s)"),
     (execution, "record.status is OrderStatus.SENDING and age", "age"),
-    (execution, "(TransientError, DataError) as problem", "TransientError as problem"),
-    (
-        execution,
-        "(TransientError, DataError) as problem",
-        "(TransientError, DataError, PermanentError) as problem",
-    ),
     (execution, "if not report.status.is_open", "if report.status.is_open"),
     (execution, "report, at=now, alert_for=alert)", "report, at=now)"),
     (execution, "(*approved.checks, *failed)", "(*failed, *approved.checks)"),
     (execution, "approved.order.decision_key != decision.key", "False"),
+    (look_ups, "(TransientError, DataError) as problem", "TransientError as problem"),
+    (look_ups, "(TransientError, DataError) as problem", "Exception as problem"),
     # Paper
     (paper, "await self._clock.sleep(self._delay_s)\n", "pass\n"),
     (paper, "except PolybotError", "except TransientError"),

@@ -21,9 +21,9 @@ from polybot.domain.orders import (
 )
 from polybot.errors import TransientError
 from tests.builders import NOW
-from tests.copy_builders import LEADER
+from tests.copy_builders import LEADER, build_position
 from tests.copy_desk import PATIENCE_S, WIDE, World
-from tests.copy_loop_steps import FullDisk, filled, left_in_flight, position, rain, trade_number
+from tests.copy_loop_steps import FullDisk, filled, left_in_flight, rain, trade_number
 from tests.fakes import ScriptedExchange
 
 
@@ -282,7 +282,7 @@ async def test_watermark_stops_before_what_is_not_recorded(
 async def test_drift_is_shown_and_never_traded_on(world: World) -> None:
     """What we believe of him is mended once he is quiet."""
     world.follow()
-    world.history.positions = (position("900"),)
+    world.history.positions = (build_position("900"),)
     async with world.looping(drift_every_s=0.05) as running:
         await running.trading()
         await running.tell(trade_number(1, size="400"))

@@ -20,9 +20,9 @@ from polybot.domain.orders import (
 from polybot.domain.reconciliation import ReconcileTiming
 from polybot.errors import PermanentError
 from tests.builders import DOWN_TOKEN, NOW, UP_TOKEN, build_book
-from tests.copy_builders import LEADER
+from tests.copy_builders import LEADER, build_position
 from tests.copy_desk import CASH, WIDE, World
-from tests.copy_loop_steps import ours, position, set_state, trade_number
+from tests.copy_loop_steps import ours, set_state, trade_number
 from tests.fakes_live import FakeVenueAccount, Venue
 
 
@@ -33,7 +33,7 @@ def world(tmp_path: Path) -> World:
 
 async def test_leader_added_while_running_is_followed(world: World) -> None:
     """After a look at what he holds."""
-    world.history.positions = (position("1000"),)
+    world.history.positions = (build_position("1000"),)
     async with world.looping() as running:
         await running.trading()
         assert world.feed.watermarks == {}

@@ -14,10 +14,10 @@ from polybot.copy_trading.status import summarise_latency
 from polybot.copy_trading.tally import MOST_REASONS, NEWEST, OTHER, Latencies, Tallies
 from polybot.copy_trading.turns import MarketTurns, happened_at
 from polybot.domain.alerts import AlertKind
-from polybot.domain.leaders import LeaderAddress, LeaderPosition, LeaderTradeKey
+from polybot.domain.leaders import LeaderAddress, LeaderTradeKey
 from polybot.domain.markets import ConditionId, OutcomeTokenId
 from polybot.domain.modes import Mode
-from polybot.domain.money import Shares, price, shares, usdc
+from polybot.domain.money import price, shares, usdc
 from polybot.domain.orders import Fill, FillStatus, Liquidity, OrderId, Side, TradeId
 from polybot.errors import TransientError
 from tests.builders import DOWN_TOKEN, NOW, UP_TOKEN, build_order
@@ -27,6 +27,7 @@ from tests.copy_builders import (
     build_conversion,
     build_holding,
     build_leader,
+    build_position,
     build_trade,
 )
 
@@ -222,28 +223,15 @@ async def test_failing_chore_has_its_turn_again_and_recovers() -> None:
 # Drift ------------------------------------------------------------------------------------------
 
 
-def _position(size: str, **changes: object) -> LeaderPosition:
-    values = {
-        "token_id": UP_TOKEN,
-        "condition_id": MARKET.condition_id,
-        "slug": MARKET.slug,
-        "title": "",
-        "outcome": "Up",
-        "size": Shares(Decimal(size)),
-        "average_price": Decimal("0.5"),
-        "value_usdc": Decimal(0),
-        "realised_pnl_usdc": Decimal(0),
-        "is_open": True,
-    }
-    return LeaderPosition(**{**values, **changes})  # type: ignore[arg-type]
-
-
 def test_drift_is_ours_minus_the_leaders_share() -> None:
     """In every token that either of us holds."""
     leader = build_leader(scale=Decimal("0.1"))
     found = compare_holdings(
         leader,
-        [_position("200"), _position("50", slug="will-it-rain", token_id=OutcomeTokenId("9"))],
+        [
+            build_position("200"),
+            build_position("50", slug="will-it-rain", token_id=OutcomeTokenId("9")),
+        ],
         [build_holding("180", "25"), replace(build_holding("40", "4"), token_id=DOWN_TOKEN)],
     )
     assert [(one.token_id, one.expected_size, one.difference) for one in found] == [
@@ -255,18 +243,18 @@ def test_drift_is_ours_minus_the_leaders_share() -> None:
 
 def test_what_a_leader_holds_is_mended_only_while_he_is_quiet() -> None:
     """A trade may be in one of the two and not yet in the other."""
-    drifts = compare_holdings(build_leader(), [_position("200")], [build_holding("180", "0")])
+    drifts = compare_holdings(build_leader(), [build_position("200")], [build_holding("180", "0")])
     quiet = NOW - QUIET
     assert needs_seeding(drifts, last_trade_at=quiet, now=NOW)
     assert not needs_seeding(drifts, last_trade_at=quiet + timedelta(seconds=1), now=NOW)
-    same = compare_holdings(build_leader(), [_position("180")], [build_holding("180", "0")])
+    same = compare_holdings(build_leader(), [build_position("180")], [build_holding("180", "0")])
     assert not needs_seeding(same, last_trade_at=quiet, now=NOW)
 
 
 def test_what_the_venue_shows_no_more_is_believed_to_be_gone() -> None:
     """A merge that no source told of, for one."""
     held = replace(build_holding("40", "4"), token_id=DOWN_TOKEN)
-    seeds = seeds_of([_position("200")], [build_holding("180"), held])
+    seeds = seeds_of([build_position("200")], [build_holding("180"), held])
     assert {seed.token_id: int(seed.size) for seed in seeds} == {UP_TOKEN: 200, DOWN_TOKEN: 0}
 
 

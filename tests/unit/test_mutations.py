@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import Phase, settings
 
-from polybot import accounting, execution, limits, market_orders, risk
+from polybot import accounting, execution, limits, look_ups, market_orders, risk
 from polybot.adapters import paper
 from polybot.domain import matching
 from tests import execution_desk, paper_desk, risk_steps
@@ -44,6 +44,7 @@ JUDGES: dict[ModuleType, tuple[ModuleType, ...]] = {
     accounting: (test_accounting,),
     market_orders: (risk_steps, test_risk, test_risk_orders),
     risk: (risk_steps, test_risk, test_risk_orders),
+    look_ups: (execution_desk, test_execution_reconciling, paper_desk, test_paper_resting),
     execution: (execution_desk, test_execution, test_execution_reconciling),
     paper: (paper_desk, test_paper, test_paper_resting),
 }

@@ -8,7 +8,7 @@ import pytest
 
 from polybot.adapters import paper
 from polybot.domain.money import shares, usdc
-from polybot.domain.orders import Liquidity, Order, OrderStatus, Side
+from polybot.domain.orders import Liquidity, Order, OrderReport, OrderStatus, Side
 from polybot.errors import DataError, TransientError
 from tests.builders import (
     DOWN_TOKEN,
@@ -141,6 +141,21 @@ async def test_resting_sale_gives_no_more_than_it_has_left() -> None:
     sale = build_record(build_resting_order(Side.SELL, "0.51"), filled_size=shares(6))
     report = await Desk(at=LATER).look_up(sale, build_trade("0.52", "100"))
     assert (report.status, [fill.size for fill in report.fills]) == (OrderStatus.FILLED, [4])
+
+
+async def test_many_at_once_say_what_each_by_itself_says() -> None:
+    """One that cannot be read leaves the others as they are."""
+    desk = Desk(at=LATER)
+    resting, lost = build_record(), build_record(status=OrderStatus.UNKNOWN)
+    desk.market_data.trades = [build_trade("0.49", "100")]
+    filled, gone = await desk.exchange.look_up_many([resting, lost])
+    assert filled == await desk.exchange.look_up(resting)
+    assert gone == await desk.exchange.look_up(lost)
+    desk.market_data.trades = TransientError("no trades now")
+    unread, gone = await desk.exchange.look_up_many([resting, lost])
+    assert isinstance(unread, TransientError)
+    assert isinstance(gone, OrderReport)
+    assert gone.status is OrderStatus.NEVER_ARRIVED
 
 
 # The end of an order ----------------------------------------------------------------------------

@@ -51,10 +51,6 @@ def names_of_failed(checks: Any) -> set[str]:
     return names
 
 
-def _totals(**amounts: Any) -> AccountTotals:
-    return build_totals(**amounts)
-
-
 # (check, facts at the limit, facts one unit beyond it)
 BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
@@ -64,27 +60,27 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     (
         "cash",
-        {"totals": _totals(cash_usdc=Usdc(OUTLAY)), "limits": build_limits(min_cash_usdc=0)},
+        {"totals": build_totals(cash_usdc=Usdc(OUTLAY)), "limits": build_limits(min_cash_usdc=0)},
         {
-            "totals": _totals(cash_usdc=Usdc(OUTLAY - MICRO)),
+            "totals": build_totals(cash_usdc=Usdc(OUTLAY - MICRO)),
             # A threshold that even the missing micro-dollar respects.
             "limits": build_limits(min_cash_usdc=-1),
         },
     ),
     (
         "cash-threshold",
-        {"totals": _totals(cash_usdc=Usdc(OUTLAY + 50))},
-        {"totals": _totals(cash_usdc=Usdc(OUTLAY + 50 - MICRO))},
+        {"totals": build_totals(cash_usdc=Usdc(OUTLAY + 50))},
+        {"totals": build_totals(cash_usdc=Usdc(OUTLAY + 50 - MICRO))},
     ),
     (
         "trades-per-day",
-        {"totals": _totals(day_trade_count=47)},
-        {"totals": _totals(day_trade_count=48)},
+        {"totals": build_totals(day_trade_count=47)},
+        {"totals": build_totals(day_trade_count=48)},
     ),
     (
         "daily-loss",
-        {"totals": _totals(day_opening_equity_usdc=Usdc(1025 - OUTLAY))},
-        {"totals": _totals(day_opening_equity_usdc=Usdc(1025 - OUTLAY + MICRO))},
+        {"totals": build_totals(day_opening_equity_usdc=Usdc(1025 - OUTLAY))},
+        {"totals": build_totals(day_opening_equity_usdc=Usdc(1025 - OUTLAY + MICRO))},
     ),
     (
         "window-exposure",
@@ -99,12 +95,12 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "total-exposure",
         {
-            "totals": _totals(
+            "totals": build_totals(
                 position_cost_usdc=Usdc(30 - OUTLAY), position_value_usdc=Usdc(Decimal(30))
             )
         },
         {
-            "totals": _totals(
+            "totals": build_totals(
                 position_cost_usdc=Usdc(30 - OUTLAY + MICRO), position_value_usdc=Usdc(Decimal(30))
             )
         },
