@@ -43,11 +43,7 @@ SETTINGS = {
     "POLYBOT_RISK__MAX_WINDOW_EXPOSURE_USDC": "100000",
     "POLYBOT_RISK__MAX_DAILY_LOSS_USDC": "100000",
     "POLYBOT_RISK__MAX_TRADES_PER_DAY": "10000",
-    # Less than what every trade here leaves: else nothing is copied in three of fifteen minutes.
-    "POLYBOT_RISK__MIN_TIME_LEFT_S": "60",
 }
-LEAST_LEFT = timedelta(seconds=120)
-"""The leader trades in the next window rather than in one that is over so soon."""
 MANY = Decimal(100_000)
 POLICY = CopyPolicy(
     scale=Decimal(1),
@@ -216,8 +212,12 @@ class CopyUp:
         )
 
     def trade(self) -> None:
-        """Let the leader buy for three dollars; nothing where the venue is away."""
-        window = SERIES.window_at(datetime.now(UTC) + LEAST_LEFT)
+        """Let the leader buy for three dollars; nothing where the venue is away.
+
+        In the next window: before it begins, its price stays near a half. Later it may be so low
+        that six shares are below every minimum, or move away before the copy, or time is up.
+        """
+        window = SERIES.window_at(SERIES.window_at(datetime.now(UTC)).end)
         wish = {"leader": LEADER, "kind": "BUY", "slug": window.slug, "outcome": "Up", "size": "6"}
         with contextlib.suppress(httpx.HTTPError, AssertionError):
             httpx.post(f"{self.sandbox_url()}/sandbox/leaders/trades", json=wish, timeout=5)

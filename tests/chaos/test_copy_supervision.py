@@ -173,7 +173,8 @@ def test_hand_over_leaves_no_gap_in_which_a_trade_is_lost(up: CopyUp, ledger: Sq
     second = wait_for(lambda: up.lease(ledger), "the next one copies", RESUMED_WITHIN_S)
     gap_s = time.monotonic() - gap_began
     assert second.epoch == first.epoch + 1
-    wait_for(lambda: up.copied_since(ledger, made_at), "the trade in the gap was copied", 20)
+    what = "the trade in the gap was copied"
+    wait_for(lambda: up.copied_since(ledger, made_at), what, 20, lambda: up.reasons(ledger))
     say(f"hand-over: nobody copied for {gap_s:.1f} s, and the trade made meanwhile was copied")
 
 

@@ -30,11 +30,16 @@ from polybot.domain.modes import Mode
 DEMO_TIMEOUT_S = 280
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 60) -> Any:
-    """Return the first true value of a condition."""
+def wait_for(
+    condition: Callable[[], object],
+    what: str,
+    timeout_s: float = 60,
+    why: Callable[[], object] = str,
+) -> Any:
+    """Return the first true value of a condition; ``why`` tells more where it never comes."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} within {timeout_s} s"
+        assert time.monotonic() < deadline, f"{what} within {timeout_s} s: {why()}"
         time.sleep(0.05)
     return value
 
